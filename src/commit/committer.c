@@ -1,0 +1,374 @@
+#include "commit/committer.h"
+
+#include "core/memory.h"
+#include "core/plant.h"
+#include "layout/key.h"
+
+#include <assert.h>
+
+enum { FILL_CHARGE = 4096 };
+
+strata_status committer_init(struct committer *committer, const strata_allocator *allocator)
+{
+    *committer = (struct committer){.allocator = allocator};
+    mutex_init(&committer->lock);
+    buffer_init(&committer->key, allocator);
+    return buffer_reserve(&committer->key, STORAGE_KEY_SIZE_MAX);
+}
+
+void committer_destroy(struct committer *committer)
+{
+    buffer_release(&committer->key);
+    mutex_destroy(&committer->lock);
+}
+
+void committer_halt(struct committer *committer)
+{
+    mutex_lock(&committer->lock);
+    if (!atomic_load(&committer->halted)) {
+        failure_save(&committer->halt_error);
+        committer->halt_error.status = STRATA_HALTED;
+        committer->halt_error.retry = STRATA_RETRY_REOPEN;
+        atomic_store(&committer->halted, true);
+    }
+    mutex_unlock(&committer->lock);
+}
+
+strata_status committer_check(const struct committer *committer)
+{
+    if (!atomic_load(&committer->halted))
+        return STRATA_OK;
+    (void)failure_restore(&committer->halt_error);
+    failure_outcome(STRATA_NOT_COMMITTED, 0);
+    return STRATA_HALTED;
+}
+
+int64_t batch_row_expiry(const struct batch_row *row, int64_t commit_us)
+{
+    if ((row->flags & BATCH_LIVES) == 0)
+        return row->expires_us;
+    return row->expires_us > INT64_MAX - commit_us ? INT64_MAX : commit_us + row->expires_us;
+}
+
+/* The storage key of a batch's row, in `key`. */
+static strata_status batch_storage_key(struct buffer *key, uint64_t branch,
+                                       const struct batch_row *row)
+{
+    uint8_t *to;
+    buffer_truncate(key, 0);
+    TRY(buffer_extend(key, KEY_PREFIX_SIZE + row->key.length, &to));
+    key_prefix_store(to, (row->flags & BATCH_SYSTEM) != 0 ? BRANCH_SYSTEM : branch, row->space);
+    if (row->key.length > 0)
+        memcpy(to + KEY_PREFIX_SIZE, row->key.data, row->key.length);
+    return STRATA_OK;
+}
+
+static struct bytes request_batch(const struct commit_request *request)
+{
+    return bytes_after(buffer_view(request->record), WAL_RECORD_HEADER_SIZE);
+}
+
+/* At least what a request that is still to be filled may come to. */
+static uint64_t request_charge(const struct commit_request *request)
+{
+    const uint64_t charge = request->record->length + (request->rows + 1) * (KEY_PREFIX_SIZE + 64);
+    return request->fill != NULL ? charge + FILL_CHARGE : charge;
+}
+
+static strata_status commit_conflict(struct committer *committer)
+{
+    atomic_fetch_add(&committer->conflict_count, 1);
+    const strata_status status =
+        failure(STRATA_CONFLICT, "another commit wrote one of the keys first");
+    failure_outcome(STRATA_NOT_COMMITTED, 0);
+    return status;
+}
+
+/* First committer wins. Blind increments and the system's rows never clash. */
+static strata_status commit_check(struct committer *committer, const struct tableset *set,
+                                  const struct commit_request *request, struct buffer *key)
+{
+    struct bytes batch = request_batch(request);
+    struct batch_header header;
+    TRY(batch_header_take(&batch, &header));
+    for (uint64_t i = 0; i < header.row_count; i++) {
+        struct batch_row row;
+        bool changed;
+        TRY(batch_row_take(&batch, &row));
+        if ((row.flags & (BATCH_INCREMENT | BATCH_SYSTEM)) != 0)
+            continue;
+        TRY(batch_storage_key(key, header.branch, &row));
+        TRY(tableset_changed(set, buffer_view(key), request->since, &changed));
+        if (changed)
+            return commit_conflict(committer);
+    }
+    return STRATA_OK;
+}
+
+/* The counter that an increment adds to, as the newest version has it, in the branch or above. */
+static strata_status commit_counter(struct committer *committer, const struct tableset *set,
+                                    const struct commit_request *request,
+                                    const struct batch_row *increment, int64_t now_us,
+                                    struct buffer *key, int64_t *out)
+{
+    struct lineage at = lineage_start(request->branch, atomic_load(&committer->visible));
+    for (*out = 0; at.branch != NULL; lineage_up(&at)) {
+        struct found_row found;
+        TRY(batch_storage_key(key, at.branch->id, increment));
+        TRY(tableset_find(set, buffer_view(key), at.cap, &found));
+        if (!found.found)
+            continue;
+        const struct row row = found.row;
+        const bool live =
+            row.kind != ROW_DELETE && (row.expires_us == 0 || row.expires_us > now_us);
+        strata_status status = STRATA_OK;
+        if (live && row.kind == ROW_COUNTER)
+            *out = (int64_t)load_u64(row.value.data);
+        else if (live)
+            status = failure(STRATA_MISMATCH, "an increment meets a value that is no counter");
+        cache_unpin(committer->cache, found.pin);
+        return status;
+    }
+    return STRATA_OK;
+}
+
+/* Turns every increment of the batch into the value it leads to. */
+static strata_status commit_resolve(struct committer *committer, const struct tableset *set,
+                                    struct commit_request *request, int64_t now_us,
+                                    struct buffer *key)
+{
+    struct bytes batch = request_batch(request);
+    struct batch_header header;
+    TRY(batch_header_take(&batch, &header));
+    for (uint64_t i = 0; i < header.row_count; i++) {
+        uint8_t *head = request->record->data + (request->record->length - batch.length);
+        struct batch_row row;
+        int64_t value;
+        TRY(batch_row_take(&batch, &row));
+        if ((row.flags & BATCH_INCREMENT) == 0)
+            continue;
+        TRY(commit_counter(committer, set, request, &row, now_us, key, &value));
+        const int64_t delta = (int64_t)load_u64(row.value.data);
+        if (delta > 0 ? value > INT64_MAX - delta : value < INT64_MIN - delta)
+            return failure(STRATA_INVALID, "an increment overflows its counter");
+        uint8_t *bytes = request->record->data + (row.value.data - request->record->data);
+        store_u64(bytes, (uint64_t)(value + delta));
+        *head &= (uint8_t)~BATCH_INCREMENT;
+    }
+    return STRATA_OK;
+}
+
+/* Inserts the rows of a batch; room was reserved. */
+static strata_status commit_apply(struct memtable *memtable, struct bytes batch, uint64_t version,
+                                  int64_t time_us, struct buffer *key)
+{
+    struct batch_header header;
+    uint64_t user_rows = 0;
+    TRY(batch_header_take(&batch, &header));
+    for (uint64_t i = 0; i < header.row_count; i++) {
+        struct batch_row row;
+        TRY(batch_row_take(&batch, &row));
+        TRY(batch_storage_key(key, header.branch, &row));
+        memtable_insert(memtable, &(struct row){.key = buffer_view(key),
+                                                .value = row.value,
+                                                .from = version,
+                                                .time_us = time_us,
+                                                .expires_us = batch_row_expiry(&row, time_us),
+                                                .kind = row.kind});
+        user_rows += (row.flags & BATCH_SYSTEM) == 0;
+    }
+    memtable_add_commit(memtable, &(struct memtable_commit){.version = version,
+                                                            .time_us = time_us,
+                                                            .branch = header.branch,
+                                                            .rows = user_rows,
+                                                            .message = header.message});
+    return STRATA_OK;
+}
+
+strata_status committer_freeze(struct committer *committer, size_t chunk_bytes, uint64_t seed)
+{
+    strata_status status = STRATA_OK;
+    struct memtable *fresh = NULL;
+    struct memtable **memtables = NULL;
+    struct tableset *set = NULL;
+    struct tables *tables = committer->tables;
+    mutex_lock(&tables->install_lock);
+    const struct tableset *old = atomic_load(&tables->current);
+    const uint32_t count = old->memtable_count + 1;
+    TRY_OUT(memtable_create(committer->allocator, chunk_bytes, seed,
+                            atomic_load(&committer->visible) + 1, &fresh));
+    memtables = allocate(committer->allocator, count * sizeof(*memtables));
+    if (memtables == NULL) {
+        status = failure(STRATA_NO_MEMORY, "no memory for another memtable");
+        goto out;
+    }
+    memtables[0] = fresh;
+    memcpy(memtables + 1, old->memtables, old->memtable_count * sizeof(*memtables));
+    TRY_OUT(tableset_create(tables,
+                            &(struct tableset_parts){.memtable_count = count,
+                                                     .live_count = old->live_count,
+                                                     .history_count = old->history_count,
+                                                     .memtables = memtables,
+                                                     .live = old->live,
+                                                     .history = old->history},
+                            &set));
+    if (committer->wal != NULL)
+        TRY_OUT(wal_rotate(committer->wal));
+    tables_install(tables, set, NULL);
+    set = NULL;
+
+out:
+    tableset_discard(set);
+    if (memtables != NULL)
+        release(committer->allocator, memtables, count * sizeof(*memtables));
+    if (fresh != NULL)
+        memtable_drop(fresh);
+    mutex_unlock(&tables->install_lock);
+    return status;
+}
+
+/* Makes room in the memtable. The lock is held, and may be let go of; the epoch is not held, so that
+ * what makes room can be freed. */
+static strata_status commit_room(struct committer *committer, struct epoch_slot *slot,
+                                 const struct commit_request *request)
+{
+    const uint64_t charge = request_charge(request);
+    epoch_enter(committer->epochs, slot);
+    const struct tableset *set = atomic_load(&committer->tables->current);
+    const uint64_t present = atomic_load(&set->memtables[0]->charge);
+    epoch_leave(slot);
+    if (present + charge <= committer->memtable_charge_max)
+        return STRATA_OK;
+    TRY(committer->make_room(committer->room_context, charge, request->stall_wait_us));
+    return committer_check(committer);
+}
+
+/* Steps before a version is taken: what can go wrong without a trace. Lock and epoch are held. */
+static strata_status commit_prepare(struct committer *committer, struct commit_request *request,
+                                    int64_t now_us)
+{
+    const struct tableset *set = atomic_load(&committer->tables->current);
+    if (request->branch != NULL && atomic_load(&request->branch->deleted))
+        return failure(STRATA_CONFLICT, "the branch has been deleted");
+    if (request->check)
+        TRY(commit_check(committer, set, request, &committer->key));
+    if (request->increments)
+        TRY(commit_resolve(committer, set, request, now_us, &committer->key));
+    return memtable_reserve(set->memtables[0], request->rows,
+                            request->record->length + request->rows * KEY_PREFIX_SIZE,
+                            BATCH_MESSAGE_SIZE_MAX);
+}
+
+static int64_t commit_time(struct committer *committer)
+{
+    const int64_t now = committer->clock->wall_us(committer->clock->context);
+    const int64_t last = atomic_load(&committer->visible_us);
+    return now > last ? now : last;
+}
+
+/* The lock and the epoch are held and the request is sound. */
+static strata_status commit_append(struct committer *committer, struct commit_request *request,
+                                   int64_t time_us, strata_commit *out)
+{
+    const uint64_t version = atomic_load(&committer->visible) + 1;
+    const size_t batch_end = request->record->length;
+    if (committer->wal != NULL)
+        TRY(wal_append(committer->wal, version, time_us, request->record));
+    buffer_truncate(request->record, batch_end);
+    const struct tableset *set = atomic_load(&committer->tables->current);
+    const strata_status status =
+        commit_apply(set->memtables[0], request_batch(request), version, time_us, &committer->key);
+    assert(status == STRATA_OK); /* Encoded here, and reserved. */
+    (void)status;
+    atomic_store(&committer->visible_us, time_us);
+    atomic_store(&committer->visible, version);
+    atomic_fetch_add(&committer->commit_count, 1);
+    if (request->applied != NULL)
+        request->applied(request->context, version, time_us);
+    *out = (strata_commit){.version = version, .time_us = time_us};
+    return STRATA_OK;
+}
+
+/* Under lock and epoch, when there is room. One time serves all of it. */
+static strata_status commit_inside(struct committer *committer, struct commit_request *request,
+                                   strata_commit *out)
+{
+    const int64_t time_us = commit_time(committer);
+    strata_status status = STRATA_OK;
+    if (request->fill != NULL)
+        status = request->fill(request->context, atomic_load(&committer->tables->current),
+                               atomic_load(&committer->visible) + 1, time_us, request);
+    if (status == STRATA_OK)
+        status = commit_prepare(committer, request, time_us);
+    if (status == STRATA_OK)
+        return commit_append(committer, request, time_us, out);
+    failure_outcome(STRATA_NOT_COMMITTED, 0);
+    return status;
+}
+
+static strata_status commit_locked(struct committer *committer, struct epoch_slot *slot,
+                                   struct commit_request *request, strata_commit *out)
+{
+    TRY(committer_check(committer));
+    strata_status status = commit_room(committer, slot, request);
+    if (status != STRATA_OK) {
+        failure_outcome(STRATA_NOT_COMMITTED, 0);
+        return status;
+    }
+    epoch_enter(committer->epochs, slot);
+    status = commit_inside(committer, request, out);
+    epoch_leave(slot);
+    return status;
+}
+
+strata_status committer_commit(struct committer *committer, struct epoch_slot *slot,
+                               struct commit_request *request, strata_commit *out)
+{
+    mutex_lock(&committer->lock);
+    strata_status status = commit_locked(committer, slot, request, out);
+    mutex_unlock(&committer->lock);
+
+    if (status == STRATA_HALTED && !atomic_load(&committer->halted))
+        committer_halt(committer);
+    if (status == STRATA_OK && request->sync && committer->wal != NULL) {
+        status = wal_sync(committer->wal, out->version);
+        if (status != STRATA_OK) {
+            committer_halt(committer);
+            failure_outcome(STRATA_COMMIT_UNKNOWN, out->version);
+        }
+    }
+    return status;
+}
+
+strata_status committer_replay(struct committer *committer, const struct wal_record *record)
+{
+    strata_status status = STRATA_OK;
+    struct buffer key;
+    struct bytes batch = record->payload;
+    struct batch_header header;
+    buffer_init(&key, committer->allocator);
+    TRY_OUT(batch_header_take(&batch, &header));
+    /* A first pass finds damage before anything is inserted. */
+    struct bytes rest = batch;
+    for (uint64_t i = 0; i < header.row_count; i++) {
+        struct batch_row row;
+        TRY_OUT(batch_row_take(&rest, &row));
+        if ((row.flags & BATCH_INCREMENT) != 0) {
+            status = failure(STRATA_CORRUPT, "a commit of the log holds an increment");
+            goto out;
+        }
+    }
+    const struct tableset *set = atomic_load(&committer->tables->current);
+    TRY_OUT(memtable_reserve(set->memtables[0], (size_t)header.row_count,
+                             record->payload.length + (size_t)header.row_count * KEY_PREFIX_SIZE,
+                             BATCH_MESSAGE_SIZE_MAX));
+    TRY_OUT(buffer_reserve(&key, KEY_PREFIX_SIZE + USER_KEY_SIZE_MAX));
+    TRY_OUT(
+        commit_apply(set->memtables[0], record->payload, record->version, record->time_us, &key));
+    atomic_store(&committer->visible_us, record->time_us);
+    atomic_store(&committer->visible, record->version);
+
+out:
+    buffer_release(&key);
+    return status;
+}

@@ -1,0 +1,107 @@
+/* A borrowed run of bytes: never owned, never freed, valid as long as its source. And the integers
+ * that every durable format uses: little-endian, at any alignment. */
+#ifndef STRATA_CORE_BYTES_H
+#define STRATA_CORE_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct bytes {
+    const uint8_t *data; /* May be NULL when length is 0. */
+    size_t length;
+};
+
+static inline struct bytes bytes_of(const void *data, size_t length)
+{
+    return (struct bytes){.data = data, .length = length};
+}
+
+/* Order as by memcmp, a prefix before what it begins. Negative, 0 or positive. */
+static inline int bytes_compare(struct bytes a, struct bytes b)
+{
+    const size_t shorter = a.length < b.length ? a.length : b.length;
+    const int order = shorter == 0 ? 0 : memcmp(a.data, b.data, shorter);
+    return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+static inline bool bytes_equal(struct bytes a, struct bytes b)
+{
+    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+static inline bool bytes_start_with(struct bytes whole, struct bytes prefix)
+{
+    return whole.length >= prefix.length &&
+           (prefix.length == 0 || memcmp(whole.data, prefix.data, prefix.length) == 0);
+}
+
+/* `whole` without its first `count` bytes, which it must have. */
+static inline struct bytes bytes_after(struct bytes whole, size_t count)
+{
+    return (struct bytes){.data = whole.data == NULL ? NULL : whole.data + count,
+                          .length = whole.length - count};
+}
+
+static inline uint16_t load_u16(const uint8_t *from)
+{
+    return (uint16_t)(from[0] | from[1] << 8);
+}
+
+static inline uint32_t load_u32(const uint8_t *from)
+{
+    return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |
+           (uint32_t)from[3] << 24;
+}
+
+static inline uint64_t load_u64(const uint8_t *from)
+{
+    return load_u32(from) | (uint64_t)load_u32(from + 4) << 32;
+}
+
+static inline void store_u16(uint8_t *to, uint16_t value)
+{
+    to[0] = (uint8_t)value;
+    to[1] = (uint8_t)(value >> 8);
+}
+
+static inline void store_u32(uint8_t *to, uint32_t value)
+{
+    store_u16(to, (uint16_t)value);
+    store_u16(to + 2, (uint16_t)(value >> 16));
+}
+
+static inline void store_u64(uint8_t *to, uint64_t value)
+{
+    store_u32(to, (uint32_t)value);
+    store_u32(to + 4, (uint32_t)(value >> 32));
+}
+
+/* Big-endian, for integers inside keys: their byte order is their numeric order. */
+static inline void store_ordered_u32(uint8_t *to, uint32_t value)
+{
+    to[0] = (uint8_t)(value >> 24);
+    to[1] = (uint8_t)(value >> 16);
+    to[2] = (uint8_t)(value >> 8);
+    to[3] = (uint8_t)value;
+}
+
+static inline void store_ordered_u64(uint8_t *to, uint64_t value)
+{
+    store_ordered_u32(to, (uint32_t)(value >> 32));
+    store_ordered_u32(to + 4, (uint32_t)value);
+}
+
+static inline uint32_t load_ordered_u32(const uint8_t *from)
+{
+    return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 |
+           (uint32_t)from[3];
+}
+
+static inline uint64_t load_ordered_u64(const uint8_t *from)
+{
+    return (uint64_t)load_ordered_u32(from) << 32 | load_ordered_u32(from + 4);
+}
+
+#endif

@@ -1,0 +1,85 @@
+#include "core/memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *system_resize(void *context, void *block, size_t old_size, size_t new_size)
+{
+    (void)context;
+    (void)old_size;
+    if (new_size > 0)
+        return realloc(block, new_size);
+    free(block);
+    return NULL;
+}
+
+static void raise_peak(struct memory *memory, size_t live_bytes)
+{
+    size_t peak = atomic_load_explicit(&memory->peak_bytes, memory_order_relaxed);
+    while (peak < live_bytes &&
+           !atomic_compare_exchange_weak_explicit(&memory->peak_bytes, &peak, live_bytes,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
+static void *counted_resize(void *context, void *block, size_t old_size, size_t new_size)
+{
+    struct memory *memory = context;
+    assert(block != NULL || old_size == 0);
+    assert(block == NULL || old_size > 0);
+
+    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
+    if (resized == NULL && new_size > 0)
+        return NULL;
+    /* One addition, also of a negative difference: unsigned arithmetic wraps. */
+    const size_t change = new_size - old_size;
+    const size_t before =
+        atomic_fetch_add_explicit(&memory->live_bytes, change, memory_order_relaxed);
+    if (new_size > old_size)
+        raise_peak(memory, before + change);
+    return resized;
+}
+
+void memory_init(struct memory *memory, const strata_allocator *base)
+{
+    assert(memory != NULL);
+    assert(base == NULL || base->resize != NULL);
+
+    memory->allocator = (strata_allocator){.context = memory, .resize = counted_resize};
+    memory->base = base != NULL ? *base : (strata_allocator){.resize = system_resize};
+    atomic_init(&memory->live_bytes, 0);
+    atomic_init(&memory->peak_bytes, 0);
+}
+
+void *allocate(const strata_allocator *allocator, size_t size)
+{
+    assert(size > 0);
+    return allocator->resize(allocator->context, NULL, 0, size);
+}
+
+void *allocate_zeroed(const strata_allocator *allocator, size_t size)
+{
+    void *block = allocate(allocator, size);
+    if (block != NULL)
+        memset(block, 0, size);
+    return block;
+}
+
+void release(const strata_allocator *allocator, void *block, size_t size)
+{
+    if (block == NULL)
+        return;
+    assert(size > 0);
+    allocator->resize(allocator->context, block, size, 0);
+}
+
+char *allocate_text(const strata_allocator *allocator, const char *text)
+{
+    assert(text != NULL);
+    const size_t size = strlen(text) + 1;
+    char *copy = allocate(allocator, size);
+    if (copy != NULL)
+        memcpy(copy, text, size);
+    return copy;
+}

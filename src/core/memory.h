@@ -1,0 +1,34 @@
+/* The one door to the heap. Every byte of a database goes through its strata_allocator, counted. */
+#ifndef STRATA_CORE_MEMORY_H
+#define STRATA_CORE_MEMORY_H
+
+#include "core/status.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+/* Counts what is allocated through `allocator`, which forwards to `base`.
+ * Invariant: live_bytes is the sum of the sizes asked for and not freed; peak_bytes its maximum. */
+struct memory {
+    strata_allocator allocator; /* Give this to constructors. */
+    strata_allocator base;
+    _Atomic size_t live_bytes;
+    _Atomic size_t peak_bytes;
+};
+
+/* `base` NULL: the C library's heap. `memory` must not move afterwards. */
+void memory_init(struct memory *memory, const strata_allocator *base);
+
+/* NULL when out of memory, without a failure message. `size` > 0. Not zeroed. */
+void *allocate(const strata_allocator *allocator, size_t size);
+
+/* As allocate(), of zero bytes. */
+void *allocate_zeroed(const strata_allocator *allocator, size_t size);
+
+/* Frees what allocate() gave, of the same size. NULL is fine. */
+void release(const strata_allocator *allocator, void *block, size_t size);
+
+/* A NUL-terminated copy of `text`, of size strlen + 1; NULL when out of memory. */
+char *allocate_text(const strata_allocator *allocator, const char *text);
+
+#endif

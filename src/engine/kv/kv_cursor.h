@@ -1,0 +1,62 @@
+/* Rows one after another: of a range of keys, or of one key's history. Between calls a cursor holds
+ * copies only. */
+#ifndef STRATA_ENGINE_KV_KV_CURSOR_H
+#define STRATA_ENGINE_KV_KV_CURSOR_H
+
+#include "engine/kv/kv.h"
+
+/* The row shown last, copied. */
+struct kv_shown {
+    struct buffer key;
+    struct buffer value;
+    strata_row row; /* Points into the two. */
+    bool present;
+};
+
+struct kv_scan {
+    struct kv_context *context;
+    struct storage_scan scan;
+    bool keys_only;
+    bool reverse;
+    bool empty;     /* The bounds leave nothing. */
+    bool done;      /* Until a seek. */
+    bool sought;    /* `target` is where the next row is looked for. */
+    uint64_t limit; /* 0: none. */
+    uint64_t count; /* Rows since the start or the last seek. */
+    struct buffer target;
+    struct kv_shown shown;
+};
+
+/* Sees what `context` sees now. Options may be NULL. */
+STRATA_CHECKED strata_status kv_scan_open(struct kv_context *context,
+                                          const struct storage_space *space,
+                                          const strata_scan_options *options, struct kv_scan *out);
+
+/* The next row is `shown.row`; `shown.present` false: there is none. STRATA_TOO_BIG passes it over. */
+STRATA_CHECKED strata_status kv_scan_next(struct kv_scan *scan);
+
+/* As strata_cursor_seek. */
+STRATA_CHECKED strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key);
+void kv_scan_close(struct kv_scan *scan);
+
+/* How many rows there are still to come, up to the limit. */
+STRATA_CHECKED strata_status kv_scan_count(struct kv_scan *scan, uint64_t *out);
+
+struct kv_history {
+    struct kv_context *context;
+    const struct storage_space *space;
+    struct storage_view view; /* As of the opening, for sums. */
+    struct storage_history history;
+    bool done;
+    struct kv_shown shown;
+};
+
+STRATA_CHECKED strata_status kv_history_open(struct kv_context *context,
+                                             const struct storage_space *space, struct bytes key,
+                                             struct kv_history *out);
+
+/* As kv_scan_next. */
+STRATA_CHECKED strata_status kv_history_next(struct kv_history *history);
+void kv_history_close(struct kv_history *history);
+
+#endif

@@ -1,0 +1,132 @@
+/* Frames: the checksummed blocks that a part is made of.
+ *
+ * A part is an array of units, a power of two from 4,096 to 65,536 bytes each. A frame fills whole
+ * units. A frame of several rows fills one; a row that does not fit gets a frame of its own of as
+ * many units as it needs.
+ *
+ *     0   u64 checksum      place_checksum of all the frame's bytes, padding included
+ *     8   u8  kind          enum frame_kind
+ *     9   u8  transform     0; others are reserved for encryption and compression
+ *     10  u16 units         at least 1
+ *     12  u32 used          bytes before the padding, which is zero
+ *     16  u16 row count     at most FRAME_ROWS_MAX
+ *     18  u16 prefix length what all keys begin with
+ *     20  u32 zero
+ *     24  u64 base from     the least `from` of the rows
+ *     32  i64 base time     the least time of the rows
+ *     40  prefix, rows; then at used - 2 * rows: u16 offset of each row from the frame's start
+ *
+ * A row:
+ *
+ *     u8      kind | 0x10 if it has `to` | 0x20 if it expires
+ *     varint  length of the key after the prefix
+ *     varint  length of the value
+ *     varint  from - base from
+ *     varint  time - base time
+ *     varint  to - from, at least 1, if it has one
+ *     i64     expires, if it does
+ *     key after the prefix, value
+ *
+ * Bucket frames and footers have no rows: their content starts at FRAME_HEADER_SIZE (buckets: at
+ * 64) and their row fields are zero. All integers are little-endian. */
+#ifndef STRATA_FORMAT_FRAME_H
+#define STRATA_FORMAT_FRAME_H
+
+#include "core/buffer.h"
+#include "format/row.h"
+
+enum {
+    FRAME_HEADER_SIZE = 40,
+    FRAME_UNIT_SIZE_MIN = 4096,
+    FRAME_UNIT_SIZE_MAX = 65536,
+    FRAME_ROWS_MAX = 16383
+};
+
+enum frame_kind {
+    FRAME_ROWS = 1,
+    FRAME_INDEX = 2,     /* Rows whose value is a struct index_entry, format/part.h. */
+    FRAME_DIRECTORY = 3, /* Rows whose value is a struct slice_entry. */
+    FRAME_BUCKETS = 4,
+    FRAME_FOOTER = 5
+};
+
+/* A frame whose checksum and header have been checked. Borrows the bytes. */
+struct frame {
+    struct bytes bytes; /* All units. */
+    struct bytes prefix;
+    uint64_t base_from;
+    int64_t base_time;
+    uint32_t used;
+    uint16_t units;
+    uint16_t row_count;
+    uint8_t kind;
+};
+
+/* One row inside a frame; its key is the frame's prefix, then `suffix`. */
+struct frame_row {
+    struct bytes suffix;
+    struct bytes value;
+    uint64_t from;
+    uint64_t to;
+    int64_t time_us;
+    int64_t expires_us;
+    uint8_t kind;
+};
+
+/* The units a frame says it has, from its first FRAME_HEADER_SIZE bytes, unchecked; at least 1. */
+uint32_t frame_units_claimed(const uint8_t *header);
+
+/* Checks `bytes`, one whole frame of units of `unit_size`, against the seed of its place. Fails with
+ * STRATA_CORRUPT, message without the object's name (the caller adds it), STRATA_UNSUPPORTED for a
+ * transform it does not know. */
+STRATA_CHECKED strata_status frame_open(struct bytes bytes, size_t unit_size, uint64_t seed,
+                                        struct frame *out);
+
+/* Row `index` < row_count. Every bound is checked, whatever the bytes are. */
+STRATA_CHECKED strata_status frame_row_at(const struct frame *frame, unsigned index,
+                                          struct frame_row *out);
+
+/* The first row at or after (key, from) in row order; row_count if there is none. */
+STRATA_CHECKED strata_status frame_lower_bound(const struct frame *frame, struct bytes key,
+                                               uint64_t from, unsigned *out);
+
+/* Collects rows in order until a frame is full.
+ * Invariant: size_bound is never below what finish would write before padding. */
+struct frame_builder {
+    const strata_allocator *allocator;
+    size_t unit_size;
+    uint8_t kind;
+    struct buffer rows;  /* Staged: an array of struct staged_row, private. */
+    struct buffer bytes; /* Keys and values of the staged rows. */
+    unsigned row_count;
+    size_t prefix_length;
+    size_t key_bytes;
+    size_t value_bytes;
+    size_t field_bytes;
+    uint64_t min_from, max_from;
+    int64_t min_time, max_time;
+};
+
+void frame_builder_init(struct frame_builder *builder, const strata_allocator *allocator,
+                        size_t unit_size, enum frame_kind kind);
+void frame_builder_release(struct frame_builder *builder);
+
+/* Whether `row` may be added; always true of an empty builder. */
+bool frame_builder_fits(const struct frame_builder *builder, const struct row *row);
+
+/* Copies the row. It comes after all others in row order, and it fits. */
+STRATA_CHECKED strata_status frame_builder_add(struct frame_builder *builder,
+                                               const struct row *row);
+
+/* Appends the frame to `out`, sealed for `seed`, and empties the builder. There is a row. */
+STRATA_CHECKED strata_status frame_builder_finish(struct frame_builder *builder, uint64_t seed,
+                                                  struct buffer *out, uint32_t *units_out);
+
+/* Appends to `out` a frame of `kind` without rows whose content, after a header padded to
+ * `content_offset` (FRAME_HEADER_SIZE or 64), is `content`; in as many units as it needs. */
+STRATA_CHECKED strata_status frame_seal_content(enum frame_kind kind, size_t unit_size,
+                                                size_t content_offset, struct bytes content,
+                                                uint64_t seed, struct buffer *out,
+                                                uint32_t *units_out);
+
+#endif

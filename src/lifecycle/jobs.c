@@ -1,0 +1,416 @@
+/* The scheduler: which step of which job is next, who does it, and waiting for it. */
+#include "lifecycle/store.h"
+
+#include <assert.h>
+
+static int64_t store_monotonic(const struct store *store)
+{
+    return store->options.clock->monotonic_us(store->options.clock->context);
+}
+
+/* ---- syncing ---- */
+
+static bool store_unsynced(struct store *store)
+{
+    return store->logged &&
+           atomic_load(&store->wal.durable_version) < atomic_load(&store->committer.visible);
+}
+
+static bool store_sync_due(struct store *store)
+{
+    return store_unsynced(store) && store_monotonic(store) - atomic_load(&store->last_sync_us) >=
+                                        store->options.sync_interval_us;
+}
+
+strata_status store_sync(struct store *store)
+{
+    if (!store_unsynced(store))
+        return committer_check(&store->committer);
+    atomic_store(&store->last_sync_us, store_monotonic(store));
+    const strata_status status = wal_sync(&store->wal, atomic_load(&store->committer.visible));
+    if (status != STRATA_OK)
+        committer_halt(&store->committer);
+    return status;
+}
+
+/* ---- steps ---- */
+
+static bool job_due(struct store *store, enum job_kind kind, struct epoch_slot *slot)
+{
+    const struct job *job = &store->jobs[kind];
+    if (atomic_load(&store->committer.halted) && kind != JOB_RECLAIM)
+        return false;
+    if (job->retry_at_us > 0 && store_monotonic(store) < job->retry_at_us)
+        return false;
+    switch (kind) {
+    case JOB_SYNC:
+        return store_sync_due(store);
+    case JOB_FLUSH:
+        return job->running || store_flush_due(store, slot);
+    case JOB_MERGE:
+        return job->running || store_merge_due(store, slot);
+    case JOB_RECLAIM:
+        return store_reclaim_due(store);
+    case JOB_COUNT:
+        break;
+    }
+    return false;
+}
+
+static strata_status job_step(struct store *store, enum job_kind kind, struct epoch_slot *slot)
+{
+    struct job *job = &store->jobs[kind];
+    switch (kind) {
+    case JOB_SYNC:
+        return store_sync(store);
+    case JOB_FLUSH:
+        return store_flush_step(store, job, slot);
+    case JOB_MERGE:
+        return store_merge_step(store, job, slot);
+    case JOB_RECLAIM:
+        return store_reclaim_step(store, slot);
+    case JOB_COUNT:
+        break;
+    }
+    return STRATA_OK;
+}
+
+/* Claims the most urgent job up to `last` that nobody is in; JOB_COUNT if there is none. */
+static enum job_kind job_claim(struct store *store, enum job_kind last, struct epoch_slot *slot)
+{
+    for (enum job_kind kind = JOB_SYNC; kind <= last; kind++) {
+        if (!store->jobs[kind].claimed && job_due(store, kind, slot)) {
+            store->jobs[kind].claimed = true;
+            return kind;
+        }
+    }
+    return JOB_COUNT;
+}
+
+static void job_log_failure(const struct store *store, enum job_kind kind)
+{
+    static const char *const names[JOB_COUNT] = {"sync", "flush", "merge", "reclaim"};
+    const strata_logger *logger = store->options.logger;
+    if (logger != NULL)
+        logger->write(logger->context, STRATA_LOG_ERROR, names[kind], strata_error_message());
+}
+
+static strata_status store_step_up_to(struct store *store, struct epoch_slot *slot,
+                                      enum job_kind last, bool *did)
+{
+    mutex_lock(&store->jobs_lock);
+    const enum job_kind kind = job_claim(store, last, slot);
+    mutex_unlock(&store->jobs_lock);
+    *did = kind != JOB_COUNT;
+    if (!*did)
+        return STRATA_OK;
+
+    const strata_status status = job_step(store, kind, slot);
+    mutex_lock(&store->jobs_lock);
+    struct job *job = &store->jobs[kind];
+    job->claimed = false;
+    job->retry_at_us = 0;
+    if (status != STRATA_OK) {
+        failure_save(&job->error);
+        job->retry_at_us = store_monotonic(store) + JOB_RETRY_US;
+    }
+    condition_signal_all(&store->jobs_changed);
+    mutex_unlock(&store->jobs_lock);
+    if (status != STRATA_OK)
+        job_log_failure(store, kind);
+    return status;
+}
+
+strata_status store_step(struct store *store, struct epoch_slot *slot, bool *did)
+{
+    return store_step_up_to(store, slot, JOB_RECLAIM, did);
+}
+
+/* ---- background threads ---- */
+
+static void store_thread(void *context)
+{
+    struct store *store = context;
+    struct epoch_slot *slot;
+    if (epoch_slot_take(&store->epochs, &slot) != STRATA_OK)
+        return;
+    while (!atomic_load(&store->stopping)) {
+        bool did = false;
+        if (store_step(store, slot, &did) == STRATA_OK && did)
+            continue;
+        mutex_lock(&store->jobs_lock);
+        const int64_t idle = store->options.sync_interval_us < 10000 ? 1000 : 10000;
+        if (!atomic_load(&store->stopping))
+            condition_wait(&store->jobs_changed, &store->jobs_lock, idle);
+        mutex_unlock(&store->jobs_lock);
+    }
+    epoch_slot_give(slot);
+}
+
+strata_status store_start_threads(struct store *store)
+{
+    if (store->read_only)
+        return STRATA_OK;
+    for (int i = 0; i < store->options.background_threads; i++) {
+        assert(store->thread_count < STORE_THREADS_MAX);
+        TRY(thread_start(&store->threads[store->thread_count], store_thread, store));
+        store->thread_count++;
+    }
+    return STRATA_OK;
+}
+
+void store_wake(struct store *store)
+{
+    mutex_lock(&store->jobs_lock);
+    condition_signal_all(&store->jobs_changed);
+    mutex_unlock(&store->jobs_lock);
+}
+
+void store_stop_threads(struct store *store)
+{
+    atomic_store(&store->stopping, true);
+    store_wake(store);
+    for (uint32_t i = 0; i < store->thread_count; i++)
+        thread_join(&store->threads[i]);
+    store->thread_count = 0;
+}
+
+/* ---- callers that drive or wait ---- */
+
+/* Whether a job up to `last` is due or in somebody's hands; fills in the failure that holds it up. */
+static bool jobs_pending(struct store *store, enum job_kind last, struct epoch_slot *slot,
+                         bool *failed, strata_error *error)
+{
+    bool pending = false;
+    *failed = false;
+    mutex_lock(&store->jobs_lock);
+    for (enum job_kind kind = JOB_SYNC; kind <= last; kind++) {
+        const struct job *job = &store->jobs[kind];
+        if (job->retry_at_us > 0 && !job->claimed) {
+            *failed = true;
+            *error = job->error;
+        }
+        pending = pending || job->claimed || job_due(store, kind, slot);
+    }
+    mutex_unlock(&store->jobs_lock);
+    return pending;
+}
+
+strata_status store_drain(struct store *store, struct epoch_slot *slot, enum job_kind kind)
+{
+    for (;;) {
+        bool did = false;
+        bool failed;
+        strata_error error;
+        TRY(store_step_up_to(store, slot, kind, &did));
+        if (did)
+            continue;
+        const bool pending = jobs_pending(store, kind, slot, &failed, &error);
+        if (failed)
+            return failure_restore(&error);
+        TRY(committer_check(&store->committer));
+        if (!pending)
+            return STRATA_OK;
+        mutex_lock(&store->jobs_lock);
+        condition_wait(&store->jobs_changed, &store->jobs_lock, 1000);
+        mutex_unlock(&store->jobs_lock);
+    }
+}
+
+static uint64_t store_backlog(struct store *store, struct epoch_slot *slot)
+{
+    uint64_t bytes = 0;
+    struct job *merge = &store->jobs[JOB_MERGE];
+    epoch_enter(&store->epochs, slot);
+    const struct tableset *set = atomic_load(&store->tables.current);
+    for (uint32_t i = 1; i < set->memtable_count; i++)
+        bytes += atomic_load(&set->memtables[i]->charge);
+    mutex_lock(&store->jobs_lock);
+    if (merge->claimed || merge->running || store_merge_due(store, slot)) {
+        for (uint32_t i = 0; i < set->live_count; i++)
+            bytes += set->live[i]->tier == 0 ? set->live[i]->bytes : 0;
+        bytes += bytes == 0;
+    }
+    mutex_unlock(&store->jobs_lock);
+    epoch_leave(slot);
+    return bytes;
+}
+
+strata_status store_maintain(struct store *store, int64_t budget_us, strata_work *out)
+{
+    struct epoch_slot *slot;
+    strata_status status = STRATA_OK;
+    const int64_t end = store_monotonic(store) + budget_us;
+    bool did = true;
+    TRY(epoch_slot_take(&store->epochs, &slot));
+    do {
+        status = store_step(store, slot, &did);
+    } while (status == STRATA_OK && did && store_monotonic(store) < end);
+    if (out != NULL) {
+        int64_t idle = STRATA_FOREVER;
+        if (did)
+            idle = 0;
+        else if (store_unsynced(store))
+            idle = atomic_load(&store->last_sync_us) + store->options.sync_interval_us -
+                   store_monotonic(store);
+        *out = (strata_work){.idle_us = idle < 0 ? 0 : idle,
+                             .backlog_bytes = store_backlog(store, slot)};
+    }
+    epoch_slot_give(slot);
+    if (status == STRATA_OK && !did)
+        return STRATA_DONE;
+    return status;
+}
+
+strata_status store_flush_all(struct store *store)
+{
+    struct epoch_slot *slot;
+    strata_status status = STRATA_OK;
+    if (store->read_only)
+        return failure(STRATA_READ_ONLY, "the database is open for reading only");
+    TRY(epoch_slot_take(&store->epochs, &slot));
+    mutex_lock(&store->committer.lock);
+    epoch_enter(&store->epochs, slot);
+    const struct memtable *active = atomic_load(&store->tables.current)->memtables[0];
+    const bool empty = atomic_load(&active->last_version) < active->first_version;
+    epoch_leave(slot);
+    if (!empty)
+        status = committer_freeze(&store->committer, store->profile.memtable_chunk,
+                                  random_next(&store->random));
+    mutex_unlock(&store->committer.lock);
+    if (status == STRATA_OK)
+        status = store_drain(store, slot, JOB_FLUSH);
+    epoch_slot_give(slot);
+    return status;
+}
+
+static strata_status compact_steps(struct store *store, struct epoch_slot *slot,
+                                   const strata_progress *progress)
+{
+    const uint64_t total = atomic_load(&store->counters.rows_merged);
+    for (;;) {
+        bool did = false;
+        bool failed;
+        strata_error error;
+        TRY(store_step(store, slot, &did));
+        if (progress != NULL &&
+            progress->report(progress->context, "compact",
+                             atomic_load(&store->counters.rows_merged) - total, 0) != 0)
+            return failure(STRATA_INTERRUPTED, "compaction was interrupted");
+        if (did)
+            continue;
+        const bool pending = jobs_pending(store, JOB_RECLAIM, slot, &failed, &error);
+        if (failed)
+            return failure_restore(&error);
+        TRY(committer_check(&store->committer));
+        if (!pending)
+            return STRATA_OK;
+        mutex_lock(&store->jobs_lock);
+        condition_wait(&store->jobs_changed, &store->jobs_lock, 1000);
+        mutex_unlock(&store->jobs_lock);
+    }
+}
+
+strata_status store_compact(struct store *store, const strata_progress *progress)
+{
+    struct epoch_slot *slot;
+    TRY(store_flush_all(store));
+    TRY(epoch_slot_take(&store->epochs, &slot));
+    atomic_store(&store->compacting, true);
+    strata_status status = compact_steps(store, slot, progress);
+    atomic_store(&store->compacting, false);
+    epoch_slot_give(slot);
+    return status;
+}
+
+/* ---- back-pressure ---- */
+
+/* Under committer.lock: whether a frozen memtable more is allowed. */
+static bool room_for_memtable(struct store *store, struct epoch_slot *slot, uint64_t charge,
+                              bool *fits)
+{
+    epoch_enter(&store->epochs, slot);
+    const struct tableset *set = atomic_load(&store->tables.current);
+    const uint64_t present = atomic_load(&set->memtables[0]->charge);
+    const uint32_t frozen = set->memtable_count - 1;
+    const bool empty =
+        atomic_load(&set->memtables[0]->last_version) < set->memtables[0]->first_version;
+    epoch_leave(slot);
+    *fits = empty || present + charge <= store->profile.memtable_charge_max;
+    return frozen < store->profile.memtable_count_max;
+}
+
+/* Without the lock: helps, or waits for those who do. */
+static strata_status room_wait(struct store *store, struct epoch_slot *slot)
+{
+    bool did = false;
+    bool failed;
+    strata_error error;
+    TRY(store_step_up_to(store, slot, JOB_FLUSH, &did));
+    if (did)
+        return STRATA_OK;
+    (void)jobs_pending(store, JOB_FLUSH, slot, &failed, &error);
+    if (failed)
+        return failure_restore(&error);
+    mutex_lock(&store->jobs_lock);
+    condition_wait(&store->jobs_changed, &store->jobs_lock, 1000);
+    mutex_unlock(&store->jobs_lock);
+    return STRATA_OK;
+}
+
+static void room_count_stall(struct store *store, int64_t since_us)
+{
+    const int64_t stalled = store_monotonic(store) - since_us;
+    const uint64_t us = stalled < 0 ? 0 : (uint64_t)stalled;
+    atomic_fetch_add(&store->counters.stalls, 1);
+    atomic_fetch_add(&store->counters.stall_us, us);
+    if (us > atomic_load(&store->counters.stall_us_max))
+        atomic_store(&store->counters.stall_us_max, us);
+}
+
+static void store_grow_segments(struct store *store)
+{
+    if (store->logged && store->wal.segment_bytes < store->profile.segment_bytes_max)
+        store->wal.segment_bytes *= 2;
+}
+
+strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
+{
+    struct store *store = context;
+    struct epoch_slot *slot;
+    strata_status status = STRATA_OK;
+    const int64_t start = store_monotonic(store);
+    bool waited = false;
+    if (charge > store->profile.memtable_charge_max)
+        return failure(STRATA_TOO_BIG, "a commit of %llu bytes is beyond the memory budget",
+                       (unsigned long long)charge);
+    TRY(epoch_slot_take(&store->epochs, &slot));
+    for (;;) {
+        bool fits;
+        const bool room = room_for_memtable(store, slot, charge, &fits);
+        if (fits)
+            break;
+        if (room) {
+            status = committer_freeze(&store->committer, store->profile.memtable_chunk,
+                                      random_next(&store->random));
+            store_grow_segments(store);
+            store_wake(store);
+            break;
+        }
+        if (store_monotonic(store) - start > wait_us) {
+            status = failure(STRATA_TIMEOUT, "no memory for a commit after %lld us",
+                             (long long)(store_monotonic(store) - start));
+            break;
+        }
+        waited = true;
+        mutex_unlock(&store->committer.lock);
+        status = room_wait(store, slot);
+        mutex_lock(&store->committer.lock);
+        if (status != STRATA_OK)
+            break;
+    }
+    if (waited)
+        room_count_stall(store, start);
+    epoch_slot_give(slot);
+    return status;
+}

@@ -1,0 +1,287 @@
+/* The store: everything one open database consists of, below the engine.
+ *
+ * Locks, in the order in which they may be taken: committer.lock, jobs_lock, publish_lock,
+ * tables.install_lock, wal.sync_lock, branches.lock, then leaves (cache shards, garbage, epochs). */
+#ifndef STRATA_LIFECYCLE_STORE_H
+#define STRATA_LIFECYCLE_STORE_H
+
+#include "commit/committer.h"
+#include "core/memory.h"
+#include "core/random.h"
+#include "durability/manifests.h"
+#include "table/rewrite.h"
+
+enum {
+    STORE_THREADS_MAX = 64,
+    JOB_CHARGE = 32 * 1024, /* Bytes of rows that one step of a job goes through. */
+    JOB_INPUTS_MAX = 128,
+    JOB_RETRY_US = 100 * 1000,
+    OBJECT_NUMBERS_RESERVED = 4096
+};
+
+/* Sizes that follow from the memory budget. */
+struct profile {
+    uint64_t budget;
+    uint64_t memtable_charge_max; /* Of one memtable. */
+    uint32_t memtable_count_max;  /* Frozen ones waiting for their flush. */
+    size_t memtable_chunk;
+    size_t cache_bytes;
+    uint32_t unit_size;
+    bool with_buckets;
+    uint64_t part_bytes_max;
+    uint64_t segment_bytes_first;
+    uint64_t segment_bytes_max;
+    uint64_t batch_bytes_max; /* Of one transaction. */
+    uint64_t held_bytes_max;  /* Values of more than this many bytes in all are copied. */
+    uint32_t merge_sources_max;
+};
+
+/* How to open a store: strata_open_options, checked and with defaults filled in. */
+struct store_options {
+    const char *path;
+    strata_open_mode mode;
+    bool cache; /* Nothing is logged and nothing survives. */
+    bool always;
+    bool lossy;
+    int background_threads;
+    uint64_t memory_budget;
+    int64_t lock_wait_us;
+    int64_t sync_interval_us;
+    uint64_t seed;
+    const strata_allocator *allocator;
+    const strata_clock *clock;
+    const strata_logger *logger;
+    const strata_progress *progress;
+    const strata_backend *backend;           /* NULL: local files, or memory with `cache`. */
+    const struct artifact_builder *builders; /* For tests, until a primitive has one. */
+    uint32_t builder_count;
+};
+
+enum job_kind { JOB_SYNC, JOB_FLUSH, JOB_MERGE, JOB_RECLAIM, JOB_COUNT };
+
+/* A job is a state machine: each step is short. `claimed`: a thread is in one of its steps. */
+struct job {
+    bool claimed;
+    bool running; /* Between its first and its last step. */
+    struct rewrite rewrite;
+    struct run *inputs[JOB_INPUTS_MAX]; /* Held. */
+    uint32_t input_count;
+    struct memtable *memtable; /* Held. */
+    uint64_t min_version;      /* Of the output. */
+    uint64_t max_version;
+    uint8_t live_tier;
+    uint8_t history_tier;
+    int64_t retry_at_us; /* Monotonic: after a failure, not before. */
+    strata_error error;  /* That failure. */
+};
+
+struct store_counters {
+    _Atomic uint64_t flushes, merges, flush_bytes, merge_bytes, merge_input_bytes, syncs;
+    _Atomic uint64_t rows_merged, rows_dropped, objects_removed, stalls, stall_us, stall_us_max;
+    _Atomic uint64_t user_bytes; /* Keys and values committed. */
+};
+
+struct store {
+    struct memory memory;
+    const strata_allocator *memory_allocator; /* &memory.allocator */
+    struct store_options options;
+    struct profile profile;
+    struct random random;
+    const strata_backend *backend;
+    const strata_backend *own_backend; /* To be destroyed, or NULL. */
+    bool own_is_memory;
+    bool locked; /* The root's lock is ours. */
+    bool read_only;
+    uint32_t process; /* process_generation() at open. */
+    struct identity identity;
+    int64_t created_us;
+    struct epochs epochs;
+    struct garbage garbage;
+    struct cache cache;
+    struct part_store part_store;
+    struct tables tables;
+    struct committer committer;
+    struct branches branches;
+    struct wal wal;
+    bool logged; /* `wal` is started. */
+    struct manifests manifests;
+    struct output_options output;
+    strata_report report;
+
+    /* What merges may drop: the answers about the branch asked for last. See policy.c. */
+    struct rewrite_policy policy;
+    struct epoch_slot *policy_slot;
+    bool policy_known;
+    bool policy_inherits;
+    uint64_t policy_branch;
+    uint64_t policy_needed;
+
+    _Atomic uint64_t next_object;     /* The next number to hand out; below `reserved_object`. */
+    _Atomic uint64_t reserved_object; /* The durable manifest's watermark. */
+    _Atomic uint64_t next_branch;
+    _Atomic uint32_t next_space;
+    _Atomic uint64_t next_run;
+
+    struct mutex publish_lock; /* Held from choosing what to publish to installing it. */
+    uint64_t flushed_version;  /* Guarded by publish_lock, as the next two. */
+    int64_t flushed_time_us;
+    struct manifest published; /* As last published; in published_arena. */
+    struct arena published_arena;
+    _Atomic uint64_t first_wal;
+    bool log_empty; /* As the published manifest says. */
+
+    struct mutex jobs_lock;
+    struct condition jobs_changed; /* A step ended, or there is work. */
+    struct job jobs[JOB_COUNT];
+    _Atomic bool stopping;
+    bool compacting;      /* Merge all there is. */
+    int64_t last_sync_us; /* Monotonic. */
+    struct thread threads[STORE_THREADS_MAX];
+    uint32_t thread_count;
+    _Atomic bool old_logs;      /* Segments may be left that are not needed. */
+    _Atomic bool old_manifests; /* Likewise manifests. */
+    _Atomic uint64_t
+        orphans_below; /* Table objects below it that nothing lists are to be removed; 0: done. */
+    uint32_t orphan_folder;
+
+    _Atomic uint64_t held_bytes; /* Of values that callers hold. */
+    _Atomic uint32_t handle_count;
+    struct mutex readers_lock;
+    struct store_reader *readers; /* Open snapshots and transactions. */
+    struct store_counters counters;
+};
+
+/* A handle that reads: known to the store for as long as it is open. */
+struct store_reader {
+    struct store *store;
+    struct epoch_slot *slot;
+    struct store_reader *before, *after;
+    _Atomic uint64_t version; /* That it reads; 0: none at present. */
+    int64_t since_us;
+    char label[32];
+};
+
+/* ---- open.c, close.c ---- */
+
+/* As strata_open; on STRATA_DATA_LOSS the report is kept for store_refused_report. */
+STRATA_CHECKED strata_status store_open(const struct store_options *options, struct store **out);
+STRATA_CHECKED strata_status store_close(struct store *store);
+
+/* That of this thread's last refused open. */
+void store_refused_report(strata_report *out);
+
+/* Frees everything without writing; for a failed open, too. */
+void store_free(struct store *store);
+
+/* ---- recover.c ---- */
+
+/* Reads the log into memtables, flushing when they fill up, and fills in the report. */
+STRATA_CHECKED strata_status store_recover(struct store *store, struct wal_tail *tail);
+
+/* ---- publish.c ---- */
+
+/* The number of a new table object; publishes a higher watermark when they run out. */
+STRATA_CHECKED strata_status store_take_number(void *store, uint64_t *out);
+
+/* Publishes runs `removed`, gone, and `added`, there: then installs the set that shows it, without
+ * `memtable` if that is not NULL, whose versions end at `flushed_version` then. `values` are value
+ * objects that nobody needs then. `added` runs are acquired by the set; on failure nothing changed.
+ */
+struct store_change {
+    struct run *const *removed;
+    uint32_t removed_count;
+    struct run *const *added;
+    uint32_t added_count;
+    struct memtable *memtable;
+    int64_t flushed_time_us;
+    struct garbage_item *values;
+    bool log_ends; /* Everything is flushed and no segment of the log is needed any more. */
+};
+STRATA_CHECKED strata_status store_publish(struct store *store, const struct store_change *change);
+
+/* ---- jobs.c ---- */
+
+/* Starts the background threads, if the options want any. */
+STRATA_CHECKED strata_status store_start_threads(struct store *store);
+void store_stop_threads(struct store *store);
+
+/* Does one step of the most urgent job that no other thread is in; `*did` false: there is none.
+ * `slot` is the calling thread's. */
+STRATA_CHECKED strata_status store_step(struct store *store, struct epoch_slot *slot, bool *did);
+
+/* Wakes the background threads. */
+void store_wake(struct store *store);
+
+/* As strata_maintain. */
+STRATA_CHECKED strata_status store_maintain(struct store *store, int64_t budget_us,
+                                            strata_work *out);
+
+/* Returns when every commit visible now is in runs. */
+STRATA_CHECKED strata_status store_flush_all(struct store *store);
+
+/* As strata_compact. */
+STRATA_CHECKED strata_status store_compact(struct store *store, const strata_progress *progress);
+
+/* Does steps of the most urgent jobs until there is none of that kind or a more urgent one to do. */
+STRATA_CHECKED strata_status store_drain(struct store *store, struct epoch_slot *slot,
+                                         enum job_kind kind);
+
+/* Returns when every commit visible now is durable. */
+STRATA_CHECKED strata_status store_sync(struct store *store);
+
+/* committer.make_room. */
+strata_status store_make_room(void *store, uint64_t charge, int64_t wait_us);
+
+/* ---- flush.c, merge.c, reclaim.c: one step each ---- */
+
+/* Whether there is a step to do. `slot` is the calling thread's, everywhere here. */
+bool store_flush_due(struct store *store, struct epoch_slot *slot);
+STRATA_CHECKED strata_status store_flush_step(struct store *store, struct job *job,
+                                              struct epoch_slot *slot);
+bool store_merge_due(struct store *store, struct epoch_slot *slot);
+STRATA_CHECKED strata_status store_merge_step(struct store *store, struct job *job,
+                                              struct epoch_slot *slot);
+bool store_reclaim_due(struct store *store);
+STRATA_CHECKED strata_status store_reclaim_step(struct store *store, struct epoch_slot *slot);
+
+/* Ends a job, whole or not: what it holds is let go of. `abandoned`: what it wrote is garbage. */
+void store_end_job(struct store *store, struct job *job, bool abandoned);
+
+/* Makes the runs that a finished rewrite wrote; [0] live, [1] history, NULL where it wrote none. */
+STRATA_CHECKED strata_status store_job_outputs(struct store *store, struct job *job,
+                                               struct run *out[2]);
+
+/* Publishes and installs what a job made of its inputs. */
+STRATA_CHECKED strata_status store_job_publish(struct store *store, struct job *job,
+                                               struct run *outputs[2]);
+
+/* Waits for the present step of a job to end, and gives the job up. */
+void store_cancel_job(struct store *store, enum job_kind kind);
+
+/* ---- policy.c ---- */
+
+/* What merges may drop: rows of deleted branches that no living branch inherits. */
+bool store_keeps(void *store, uint64_t branch, uint32_t storage_space, uint64_t from, uint64_t to);
+bool store_inherits(void *store, uint64_t branch);
+
+/* ---- profile.c ---- */
+
+void profile_fill(struct profile *profile, uint64_t budget);
+
+/* ---- readers.c ---- */
+
+STRATA_CHECKED strata_status store_reader_open(struct store *store, const char *label,
+                                               struct store_reader *out);
+void store_reader_close(struct store_reader *reader);
+
+/* The least version that an open reader reads, and its label and since when; 0: none. */
+uint64_t store_oldest_reader(struct store *store, int64_t *since_us_out, char label_out[32]);
+
+/* ---- check.c ---- */
+
+/* As strata_check. */
+STRATA_CHECKED strata_status
+store_check(struct store *store, struct epoch_slot *slot, const strata_progress *progress,
+            void (*found)(void *context, const strata_finding *finding), void *context);
+
+#endif

@@ -1,0 +1,74 @@
+/* What the files of this folder share, and nobody else sees. */
+#ifndef STRATA_STORAGE_STORAGE_INNER_H
+#define STRATA_STORAGE_STORAGE_INNER_H
+
+#include "storage/storage.h"
+
+enum { KEY_NEAR_SIZE = 256 };
+
+/* A storage key that moves from branch to branch. Short ones take no memory. */
+struct lookup_key {
+    const strata_allocator *allocator;
+    uint8_t *bytes; /* `near`, or memory of its own. */
+    size_t length;
+    uint8_t near[KEY_NEAR_SIZE];
+};
+
+STRATA_CHECKED strata_status lookup_key_init(struct lookup_key *key,
+                                             const strata_allocator *allocator, uint32_t space,
+                                             struct bytes user_key);
+void lookup_key_release(struct lookup_key *key);
+
+/* The key in `branch`, until the next call. */
+static inline struct bytes lookup_key_in(struct lookup_key *key, uint64_t branch)
+{
+    store_ordered_u64(key->bytes, branch);
+    return bytes_of(key->bytes, key->length);
+}
+
+static inline const struct tableset *storage_tables(struct store *store)
+{
+    return atomic_load(&store->tables.current);
+}
+
+/* Whether a row says that the key is there at `time_us`. */
+static inline bool row_is_live(const struct row *row, int64_t time_us)
+{
+    return row->kind != ROW_DELETE && row->kind != ROW_RANGE_DELETE &&
+           (row->expires_us == 0 || row->expires_us > time_us);
+}
+
+/* The version of the newest deletion of a storage space that (branch, cap) sees; 0: none. Inside. */
+STRATA_CHECKED strata_status storage_floor(struct store *store, uint64_t branch, uint32_t space,
+                                           uint64_t cap, uint64_t *out);
+
+/* The number of the newest own write that deletes the storage space; 0: none. */
+uint64_t storage_own_floor(const struct storage_view *view, uint32_t space);
+
+/* STRATA_READ_ONLY unless commits are allowed. */
+STRATA_CHECKED strata_status storage_check_writable(const struct storage *storage);
+
+/* Begins a batch in `record`, behind the room for the log's header. */
+STRATA_CHECKED strata_status record_begin(struct buffer *record, const struct batch_header *header);
+
+/* Which of the commits that were made on one branch count. */
+struct log_bounds {
+    uint64_t above;   /* Those with a version above it, */
+    uint64_t version; /* up to this one, */
+    int64_t time_us;  /* and a time up to this. */
+};
+
+/* The last commit made on `branch` itself inside the bounds. Inside. */
+STRATA_CHECKED strata_status storage_log_own(struct store *store, uint64_t branch,
+                                             const struct log_bounds *bounds, bool *found,
+                                             struct storage_log_entry *out);
+
+/* Takes `name` into account as the one that comes next after `from`, or at it without `past`. */
+void name_consider(const char *name, const char *from, bool past, bool *found,
+                   char out[BRANCH_NAME_SIZE_MAX + 1]);
+
+/* Considers the spaces written to that the catalog may not have yet, strictly after `from`. */
+void storage_writes_consider(const struct storage_writes *writes, const char *from, bool *found,
+                             char out[BRANCH_NAME_SIZE_MAX + 1]);
+
+#endif

@@ -1,0 +1,80 @@
+#include "table/garbage.h"
+
+#include "core/memory.h"
+
+#include <assert.h>
+
+void garbage_init(struct garbage *garbage, const strata_allocator *allocator)
+{
+    assert(allocator != NULL);
+    garbage->allocator = allocator;
+    garbage->items = NULL;
+    mutex_init(&garbage->lock);
+}
+
+void garbage_destroy(struct garbage *garbage)
+{
+    while (garbage->items != NULL) {
+        struct garbage_item *item = garbage->items;
+        garbage->items = item->next;
+        garbage_item_free(garbage->allocator, item);
+    }
+    mutex_destroy(&garbage->lock);
+}
+
+static size_t garbage_item_size(uint32_t capacity)
+{
+    return sizeof(struct garbage_item) + capacity * sizeof(uint64_t);
+}
+
+struct garbage_item *garbage_item_create(const strata_allocator *allocator, uint32_t capacity)
+{
+    struct garbage_item *item = allocate(allocator, garbage_item_size(capacity));
+    if (item == NULL)
+        return NULL;
+    item->next = NULL;
+    item->count = 0;
+    item->capacity = capacity;
+    return item;
+}
+
+void garbage_item_free(const strata_allocator *allocator, struct garbage_item *item)
+{
+    if (item != NULL)
+        release(allocator, item, garbage_item_size(item->capacity));
+}
+
+void garbage_add(struct garbage *garbage, struct garbage_item *item)
+{
+    if (item == NULL)
+        return;
+    if (item->count == 0) {
+        garbage_item_free(garbage->allocator, item);
+        return;
+    }
+    assert(item->count <= item->capacity);
+    mutex_lock(&garbage->lock);
+    item->next = garbage->items;
+    garbage->items = item;
+    mutex_unlock(&garbage->lock);
+}
+
+bool garbage_take(struct garbage *garbage, uint64_t *number_out)
+{
+    struct garbage_item *empty = NULL;
+    bool taken = false;
+    mutex_lock(&garbage->lock);
+    struct garbage_item *item = garbage->items;
+    if (item != NULL) {
+        assert(item->count > 0);
+        *number_out = item->numbers[--item->count];
+        taken = true;
+        if (item->count == 0) {
+            garbage->items = item->next;
+            empty = item;
+        }
+    }
+    mutex_unlock(&garbage->lock);
+    garbage_item_free(garbage->allocator, empty);
+    return taken;
+}

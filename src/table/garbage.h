@@ -1,0 +1,35 @@
+/* Table objects that nothing reaches any more and that are still to be removed. */
+#ifndef STRATA_TABLE_GARBAGE_H
+#define STRATA_TABLE_GARBAGE_H
+
+#include "core/lock.h"
+#include "core/status.h"
+
+/* Numbers of table objects. Made while failing is still possible, handed over when it is not. */
+struct garbage_item {
+    struct garbage_item *next;
+    uint32_t count;
+    uint32_t capacity;
+    uint64_t numbers[];
+};
+
+struct garbage {
+    const strata_allocator *allocator;
+    struct mutex lock;
+    struct garbage_item *items;
+};
+
+void garbage_init(struct garbage *garbage, const strata_allocator *allocator);
+void garbage_destroy(struct garbage *garbage);
+
+/* NULL when out of memory. */
+struct garbage_item *garbage_item_create(const strata_allocator *allocator, uint32_t capacity);
+void garbage_item_free(const strata_allocator *allocator, struct garbage_item *item);
+
+/* Hands the item over. NULL is fine. Any thread. */
+void garbage_add(struct garbage *garbage, struct garbage_item *item);
+
+/* Takes one number off; false if there is none. */
+bool garbage_take(struct garbage *garbage, uint64_t *number_out);
+
+#endif

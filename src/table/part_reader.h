@@ -1,0 +1,152 @@
+/* Reading one part. Bytes: format/part.h. */
+#ifndef STRATA_TABLE_PART_READER_H
+#define STRATA_TABLE_PART_READER_H
+
+#include "backend/backend.h"
+#include "core/lock.h"
+#include "format/manifest.h"
+#include "format/part.h"
+#include "table/cache.h"
+#include "table/source.h"
+
+/* What all parts of a database share. */
+struct part_store {
+    const strata_backend *backend;
+    const strata_allocator *allocator;
+    struct cache *cache;
+    uint8_t uuid[UUID_SIZE];
+};
+
+/* A part, as the manifest knows it; its object is opened, and its footer read and checked against
+ * that, at the first use. Any number of threads. */
+struct part {
+    struct part_store *store;
+    uint8_t *first_key;
+    struct manifest_artifact *artifacts;
+    struct manifest_part info; /* first_key and artifacts point to memory of the part's own. */
+    struct identity identity;  /* The one that it was written under. */
+    char name[OBJECT_NAME_SIZE];
+    struct mutex open_lock;
+    _Atomic uint32_t ready; /* 1: what follows is set. */
+    struct object object;
+    uint8_t role;
+    uint64_t bucket_count;
+    uint32_t bucket_unit;
+    uint32_t rows_root;
+    uint32_t directory_root;
+    uint64_t slice_count;
+    uint64_t leaf_count; /* Row frames. */
+    uint32_t leaf_end;   /* No leaf of either tree is at this unit or behind it. */
+    _Atomic uint32_t references;
+};
+
+/* Adds the object's name and the offset of the frame at `unit` to the last failure, which `format/`
+ * reported of bytes of that frame. */
+strata_status part_fault(const struct part *part, uint32_t unit, strata_status status);
+
+/* Copies `info`. One reference. Touches no object. */
+STRATA_CHECKED strata_status part_create(struct part_store *store, const struct manifest_part *info,
+                                         struct part **out);
+void part_acquire(struct part *part);
+void part_drop(struct part *part);
+
+/* Opens it if that has not been done. STRATA_CORRUPT names the object; a missing object is that too.
+ * Every call below does this first. */
+STRATA_CHECKED strata_status part_ready(struct part *part);
+
+/* For the cache: reads and checks the frame at `unit` into one new block that starts with a struct
+ * cached_frame. Fails with STRATA_CORRUPT naming object and offset, STRATA_IO, STRATA_NO_MEMORY. */
+STRATA_CHECKED strata_status part_read_frame(struct part *part, uint32_t unit,
+                                             struct cached_frame **out);
+
+/* The newest row of `key` with `from` <= cap. `hash` is hash64_pair of the key. Uses the buckets
+ * where there are any, else the index. When found, `*pin` is pinned and `out` points into it, but for
+ * out->key, which is `key`. `*newer` is set if a row of the key with `from` > cap was passed over,
+ * and left alone otherwise. */
+STRATA_CHECKED strata_status part_find(struct part *part, struct bytes key, uint64_t hash,
+                                       uint64_t cap, bool *found, struct row *out,
+                                       struct cached_frame **pin, bool *newer);
+
+/* The slice of a 12-byte prefix. */
+STRATA_CHECKED strata_status part_find_slice(struct part *part, struct bytes prefix, bool *found,
+                                             struct slice_entry *out);
+
+/* The value objects that the part lists: `visit` for each, in order. Reads the footer anew. */
+STRATA_CHECKED strata_status part_values(struct part *part,
+                                         strata_status (*visit)(void *context, uint64_t object,
+                                                                uint64_t live_bytes),
+                                         void *context);
+
+enum { PART_DEPTH_MAX = 16 };
+
+/* A place in one of the two trees of a part: a row of a leaf, or none. Holds a pinned frame. */
+struct part_position {
+    struct part *part;
+    struct cache *cache; /* Its part's: the pin may outlive the part. */
+    uint32_t root;
+    uint8_t leaf_kind;        /* FRAME_ROWS or FRAME_DIRECTORY. */
+    unsigned index;           /* Of the row in the leaf; its row count: behind the last row. */
+    struct cached_frame *pin; /* The leaf; NULL: nowhere. */
+    /* Of the last descent: the index rows it took, and the leaf they led to. The row sought may be
+     * in one of the leaves behind that. */
+    struct {
+        uint32_t unit;
+        unsigned row;
+    } path[PART_DEPTH_MAX];
+    unsigned depth;
+    uint32_t leaf;
+};
+
+/* `part` is ready. */
+struct part_position part_position_of(struct part *part, enum frame_kind leaf_kind);
+
+/* To the first row at or after (key, from); behind the last row if there is none. */
+STRATA_CHECKED strata_status part_position_seek(struct part_position *position, struct bytes key,
+                                                uint64_t from);
+
+/* To the last row before (key, from); nowhere if there is none. */
+STRATA_CHECKED strata_status part_position_seek_before(struct part_position *position,
+                                                       struct bytes key, uint64_t from);
+
+/* From a row to the one after it; behind the last row if there is none. */
+STRATA_CHECKED strata_status part_position_next(struct part_position *position);
+
+/* From a row, which is (key, from), to the one before it; nowhere if there is none. */
+STRATA_CHECKED strata_status part_position_previous(struct part_position *position,
+                                                    struct bytes key, uint64_t from);
+
+/* Whether it stands on a row. */
+bool part_position_valid(const struct part_position *position);
+
+/* The row it stands on. */
+STRATA_CHECKED strata_status part_position_row(const struct part_position *position,
+                                               struct frame_row *out);
+void part_position_release(struct part_position *position);
+
+/* A source over the rows of one part; with `directory` over its slices instead. Holds a pinned frame
+ * and no reference. */
+struct part_source {
+    struct source source;
+    struct part *part;
+    struct part_position position; /* Of no part before the first seek. */
+    bool directory;
+    struct buffer key;        /* Where row.key is put together. */
+    uint32_t key_unit;        /* The leaf whose prefix `key` begins with, */
+    size_t key_prefix_length; /* which has this many bytes; SIZE_MAX: none yet. */
+};
+
+void part_source_init(struct part_source *source, struct part *part, bool directory);
+
+/* Reads every frame and checks every rule: checksums, order, index keys and numbers, directory,
+ * buckets, counts, the value list. `found` gets each fault that concerns derived data (buckets) only;
+ * others fail with STRATA_CORRUPT. Leaves the cache's content alone, mostly. */
+STRATA_CHECKED strata_status part_check(struct part *part,
+                                        void (*found)(void *context, uint64_t offset,
+                                                      const char *message),
+                                        void *context);
+
+/* Reads the footer, which `out` points into, to the end of `bytes`. */
+STRATA_CHECKED strata_status part_read_footer(struct part *part, struct buffer *bytes,
+                                              struct part_footer *out);
+
+#endif

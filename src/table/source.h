@@ -1,0 +1,58 @@
+/* Where rows come from, one after another in row order: memtables, runs, and whatever else has rows,
+ * are read through this alone. */
+#ifndef STRATA_TABLE_SOURCE_H
+#define STRATA_TABLE_SOURCE_H
+
+#include "core/status.h"
+#include "format/row.h"
+
+struct source;
+
+struct source_class {
+    /* To the first row at or after (key, from) in row order. */
+    strata_status (*seek)(struct source *source, struct bytes key, uint64_t from);
+    /* To the last row before every row of `key`. */
+    strata_status (*seek_before)(struct source *source, struct bytes key);
+    /* From a valid position to the row after, or before. */
+    strata_status (*next)(struct source *source);
+    strata_status (*previous)(struct source *source);
+    /* Lets go of what it holds. Fine at any time, also twice. */
+    void (*release)(struct source *source);
+};
+
+/* First member of every source. After a failure `valid` is false. */
+struct source {
+    const struct source_class *class;
+    bool valid;     /* Whether it stands on a row. */
+    struct row row; /* That row; its bytes live until the source moves or is released. */
+};
+
+STRATA_CHECKED static inline strata_status source_seek(struct source *source, struct bytes key,
+                                                       uint64_t from)
+{
+    return source->class->seek(source, key, from);
+}
+
+STRATA_CHECKED static inline strata_status source_seek_before(struct source *source,
+                                                              struct bytes key)
+{
+    return source->class->seek_before(source, key);
+}
+
+STRATA_CHECKED static inline strata_status source_next(struct source *source)
+{
+    return source->class->next(source);
+}
+
+STRATA_CHECKED static inline strata_status source_previous(struct source *source)
+{
+    return source->class->previous(source);
+}
+
+static inline void source_release(struct source *source)
+{
+    if (source->class != NULL)
+        source->class->release(source);
+}
+
+#endif

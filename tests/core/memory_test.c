@@ -1,0 +1,128 @@
+#include "core/memory.h"
+#include "support.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static void counts_are_the_sizes_asked_for(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory, NULL);
+    void *small = allocate(&memory.allocator, 10);
+    void *large = allocate(&memory.allocator, 1000);
+    assert_int_equal(memory.live_bytes, 1010);
+    release(&memory.allocator, large, 1000);
+    assert_int_equal(memory.live_bytes, 10);
+    assert_int_equal(memory.peak_bytes, 1010);
+
+    small = memory.allocator.resize(memory.allocator.context, small, 10, 400);
+    assert_int_equal(memory.live_bytes, 400);
+    small = memory.allocator.resize(memory.allocator.context, small, 400, 4);
+    assert_int_equal(memory.live_bytes, 4);
+    release(&memory.allocator, small, 4);
+    assert_int_equal(memory.live_bytes, 0);
+    assert_int_equal(memory.peak_bytes, 1010);
+}
+
+static void every_byte_comes_from_the_base(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    void *block = allocate(&memory.allocator, 123);
+    assert_int_equal(counted.bytes, 123);
+    assert_int_equal(counted.bytes, memory.live_bytes);
+    release(&memory.allocator, block, 123);
+    test_heap_assert_empty(&counted);
+}
+
+static void a_refused_request_counts_nothing(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    void *block = allocate(&memory.allocator, 8);
+    counted.fail_at = 2;
+    counted.fail_from_then_on = 1;
+    assert_null(allocate(&memory.allocator, 100));
+    assert_null(allocate_zeroed(&memory.allocator, 100));
+    assert_null(allocate_text(&memory.allocator, "text"));
+    assert_null(memory.allocator.resize(memory.allocator.context, block, 8, 80));
+    assert_int_equal(memory.live_bytes, 8);
+    assert_int_equal(memory.peak_bytes, 8);
+    release(&memory.allocator, block, 8);
+    test_heap_assert_empty(&counted);
+}
+
+static void zeroed_memory_is_zero(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[256];
+    uint8_t *block = allocate_zeroed(&heap, sizeof(zeros));
+    assert_memory_equal(block, zeros, sizeof(zeros));
+    release(&heap, block, sizeof(zeros));
+}
+
+static void text_is_copied_with_its_end(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator allocator = test_heap_init(&counted);
+    char *copy = allocate_text(&allocator, "main");
+    assert_string_equal(copy, "main");
+    release(&allocator, copy, strlen(copy) + 1);
+    char *empty = allocate_text(&allocator, "");
+    assert_string_equal(empty, "");
+    release(&allocator, empty, 1);
+    test_heap_assert_empty(&counted);
+}
+
+static void releasing_nothing_is_fine(void **state)
+{
+    (void)state;
+    release(&no_heap, NULL, 0);
+    release(&no_heap, NULL, 10);
+}
+
+enum { THREADS = 3, ROUNDS = 2000, BLOCK_SIZE = 64 };
+
+static void *allocate_and_release(void *context)
+{
+    struct memory *memory = context;
+    for (int round = 0; round < ROUNDS; round++)
+        release(&memory->allocator, allocate(&memory->allocator, BLOCK_SIZE), BLOCK_SIZE);
+    return NULL;
+}
+
+static void counts_hold_with_many_threads(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory, NULL);
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, allocate_and_release, &memory), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(memory.live_bytes, 0);
+    assert_in_range(memory.peak_bytes, BLOCK_SIZE, THREADS * BLOCK_SIZE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_are_the_sizes_asked_for),
+        cmocka_unit_test(every_byte_comes_from_the_base),
+        cmocka_unit_test(a_refused_request_counts_nothing),
+        cmocka_unit_test(zeroed_memory_is_zero),
+        cmocka_unit_test(text_is_copied_with_its_end),
+        cmocka_unit_test(releasing_nothing_is_fine),
+        cmocka_unit_test(counts_hold_with_many_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,28 @@
+#include "crash/workloads.h"
+
+#include "strata.h"
+
+#include <string.h>
+
+const struct workload workloads[WORKLOAD_COUNT] = {
+    {"standard", "12pCf8pd+4pf6p2dC5pf8pD3pM4p+2pRd6pC4p.2pR3p", STRATA_STANDARD},
+    {"always", "6pCf5pdf5pf4pC2dD4pM3pR3p", STRATA_ALWAYS},
+    {"mixed", "4pa2pty3pCfa2ptf2paf3pCtD2pa+pM2pt.aR2pa3pC2p", STRATA_STANDARD},
+    {"large", "2pvCfp2vwf2pafpvC2vyDwpMvpw+pRv2p", STRATA_STANDARD},
+    {"counters", "4i2pe2iCf3if2e2if3ipC2i+eD2iM3i+2eiR3ia", STRATA_STANDARD},
+    {"spaces", "6pxt3pCf4pxf3pmf4pC2xmD3pM2px+2pR3pxC2p", STRATA_STANDARD},
+    {"branches", "3pfpfpfpCn2prpFpDpCf2pFpnpDpMrpfpDpR2pfpD2p", STRATA_STANDARD},
+    {"transactions", "3tamtCfa2tmfatf2tmC2taDtmM2tayR2tam3tC2t", STRATA_STANDARD},
+    {"history", "10kCf8kF6kfC3kfk+6kDF4kM8k-4k+k.C5kR4k", STRATA_STANDARD},
+    {"reopening", "3pRpCfpRpfaRfpCpR2pDRpMR2p+.Rpa..R2p", STRATA_STANDARD},
+};
+
+const struct workload *workload_find(const char *name, size_t name_size)
+{
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
+        if (strlen(workloads[i].name) == name_size &&
+            memcmp(workloads[i].name, name, name_size) == 0)
+            return &workloads[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,377 @@
+#include "format/frame.h"
+
+#include "format/hostile.h"
+#include "format/part.h"
+#include "format/place.h"
+#include "format/samples.h"
+#include "layout/key.h"
+#include "support.h"
+
+enum { SEED = 99, UNIT = 4096 };
+
+/* Fills one frame with the first rows of `sample` that fit; returns their count. */
+static unsigned fill_frame(const struct sample *sample, struct buffer *out)
+{
+    struct frame_builder builder;
+    frame_builder_init(&builder, &heap, UNIT, FRAME_ROWS);
+    unsigned count = 0;
+    while (count < sample->count && frame_builder_fits(&builder, &sample->rows[count]))
+        assert_int_equal(frame_builder_add(&builder, &sample->rows[count++]), STRATA_OK);
+    uint32_t units;
+    assert_int_equal(frame_builder_finish(&builder, SEED, out, &units), STRATA_OK);
+    frame_builder_release(&builder);
+    return count;
+}
+
+static void reseal(uint8_t *data, size_t length)
+{
+    store_u64(data, place_checksum(bytes_of(data, length), SEED));
+}
+
+static bool frame_accepts(void *context, struct bytes bytes)
+{
+    (void)context;
+    struct frame frame;
+    return frame_open(bytes, UNIT, SEED, &frame) == STRATA_OK;
+}
+
+static unsigned linear_search(const struct row *rows, unsigned count, struct bytes key,
+                              uint64_t from)
+{
+    unsigned index = 0;
+    while (index < count && row_order(rows[index].key, rows[index].from, key, from) < 0)
+        index++;
+    return index;
+}
+
+static void assert_search(const struct frame *frame, const struct row *rows, struct bytes key,
+                          uint64_t from)
+{
+    unsigned found = UINT32_MAX;
+    assert_int_equal(frame_lower_bound(frame, key, from, &found), STRATA_OK);
+    assert_int_equal(found, linear_search(rows, frame->row_count, key, from));
+}
+
+/* Looks for `key`, and for keys just before, behind, within and beyond it. */
+static void assert_searches_near(const struct frame *frame, const struct row *rows,
+                                 const struct row *near, struct random *random)
+{
+    static const uint64_t steps[] = {0, 1, UINT64_MAX};
+    uint8_t key[STORAGE_KEY_SIZE_MAX + 1];
+    memcpy(key, near->key.data, near->key.length);
+    for (size_t i = 0; i < 3; i++)
+        assert_search(frame, rows, near->key, near->from + steps[i]);
+    assert_search(frame, rows, near->key, 0);
+    assert_search(frame, rows, near->key, UINT64_MAX);
+    key[near->key.length] = (uint8_t)random_next(random);
+    assert_search(frame, rows, bytes_of(key, near->key.length + 1), near->from);
+    const size_t cut = random_next(random) % near->key.length;
+    assert_search(frame, rows, bytes_of(key, cut), near->from);
+    key[cut] = (uint8_t)random_next(random);
+    assert_search(frame, rows, bytes_of(key, near->key.length), near->from);
+}
+
+static void search_finds_what_a_linear_one_would(void **state)
+{
+    (void)state;
+    static const struct sample_shape shapes[] = {
+        {.keys = 100, .user_key_max = 10, .value_max = 30},
+        {.keys = 100, .user_key_max = 200, .value_max = 10, .wide = true},
+        {.keys = 2, .user_key_max = 4, .value_max = 10},
+        {.keys = 500, .user_key_max = 3, .value_max = 0},
+    };
+    for (unsigned run = 0; run < 40; run++) {
+        struct random random = {run};
+        struct sample sample;
+        sample_create(&sample, &shapes[run % 4], run);
+        struct buffer out;
+        buffer_init(&out, &heap);
+        const unsigned count = fill_frame(&sample, &out);
+        struct frame frame;
+        assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+        assert_int_equal(frame.row_count, count);
+        for (unsigned i = 0; i < sample.count; i++)
+            assert_searches_near(&frame, sample.rows, &sample.rows[i], &random);
+        assert_search(&frame, sample.rows, bytes_of(NULL, 0), 5);
+        buffer_release(&out);
+        sample_release(&sample);
+    }
+}
+
+static void every_changed_or_missing_byte_is_noticed(void **state)
+{
+    (void)state;
+    const struct sample_shape shape = {.keys = 20, .user_key_max = 10, .value_max = 100};
+    struct sample sample;
+    sample_create(&sample, &shape, 4);
+    struct buffer out;
+    buffer_init(&out, &heap);
+    fill_frame(&sample, &out);
+    assert_changes_are_refused(buffer_view(&out), frame_accepts, NULL);
+    assert_cuts_are_refused(buffer_view(&out), frame_accepts, NULL);
+    struct frame frame;
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED + 1, &frame), STRATA_CORRUPT);
+    assert_string_equal(strata_error_message(), "frame fails its checksum");
+    assert_int_equal(frame_open(buffer_view(&out), 2 * UNIT, SEED, &frame), STRATA_CORRUPT);
+    buffer_release(&out);
+    sample_release(&sample);
+}
+
+/* Reads a frame in every way; only sanitizers may object. */
+static void read_everything(void *context, uint8_t *data, size_t length)
+{
+    const struct sample *sample = context;
+    if (length < 8)
+        return;
+    reseal(data, length);
+    struct frame frame;
+    if (frame_open(bytes_of(data, length), UNIT, SEED, &frame) != STRATA_OK)
+        return;
+    unsigned found;
+    for (unsigned i = 0; i < frame.row_count; i++) {
+        struct frame_row row;
+        const strata_status status = frame_row_at(&frame, i, &row);
+        assert_true(status == STRATA_OK || status == STRATA_CORRUPT);
+    }
+    for (unsigned i = 0; frame.row_count > 0 && i < sample->count; i++) {
+        const struct row *row = &sample->rows[i];
+        const strata_status status = frame_lower_bound(&frame, row->key, row->from, &found);
+        assert_true(status == STRATA_CORRUPT || (status == STRATA_OK && found <= frame.row_count));
+    }
+}
+
+static void sealed_bytes_of_an_enemy_are_read_within_bounds(void **state)
+{
+    (void)state;
+    const struct sample_shape shape = {.keys = 15, .user_key_max = 200, .value_max = 300};
+    struct sample sample;
+    sample_create(&sample, &shape, 5);
+    struct buffer out;
+    buffer_init(&out, &heap);
+    fill_frame(&sample, &out);
+    run_mutations(buffer_view(&out), 6, 3000, read_everything, &sample);
+    /* Where most of the meaning is: the header, the first rows, the offsets. */
+    const uint32_t used = load_u32(out.data + 12);
+    for (size_t at = 8; at < used; at = at == 200 ? used - 60 : at + 1) {
+        for (unsigned value = 0; value < 256; value += 15) {
+            const uint8_t before = out.data[at];
+            out.data[at] = (uint8_t)value;
+            read_everything(&sample, out.data, out.length);
+            out.data[at] = before;
+        }
+    }
+    buffer_release(&out);
+    sample_release(&sample);
+}
+
+struct header_case {
+    size_t offset;
+    size_t width;
+    uint64_t value;
+    strata_status expected;
+};
+
+static void store_width(uint8_t *to, size_t width, uint64_t value)
+{
+    for (size_t i = 0; i < width; i++)
+        to[i] = (uint8_t)(value >> 8 * i);
+}
+
+static void header_rules_hold_even_under_a_right_checksum(void **state)
+{
+    (void)state;
+    static const struct header_case cases[] = {
+        {8, 1, 0, STRATA_CORRUPT},      {8, 1, 6, STRATA_CORRUPT},
+        {9, 1, 1, STRATA_UNSUPPORTED},  {10, 2, 0, STRATA_CORRUPT},
+        {10, 2, 2, STRATA_CORRUPT},     {12, 4, 39, STRATA_CORRUPT},
+        {12, 4, 4097, STRATA_CORRUPT},  {12, 4, UINT32_MAX, STRATA_CORRUPT},
+        {12, 4, 60, STRATA_CORRUPT},    {16, 2, 0, STRATA_CORRUPT},
+        {16, 2, 16384, STRATA_CORRUPT}, {16, 2, 600, STRATA_CORRUPT},
+        {18, 2, 4096, STRATA_CORRUPT},  {18, 2, UINT16_MAX, STRATA_CORRUPT},
+        {20, 4, 1, STRATA_CORRUPT},     {8, 1, FRAME_FOOTER, STRATA_CORRUPT},
+        {8, 1, FRAME_INDEX, STRATA_OK}, {24, 8, UINT64_MAX, STRATA_OK},
+    };
+    const struct sample_shape shape = {.keys = 20, .user_key_max = 10, .value_max = 100};
+    struct sample sample;
+    sample_create(&sample, &shape, 4);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buffer out;
+        buffer_init(&out, &heap);
+        fill_frame(&sample, &out);
+        store_width(out.data + cases[i].offset, cases[i].width, cases[i].value);
+        reseal(out.data, out.length);
+        struct frame frame;
+        if (frame_open(buffer_view(&out), UNIT, SEED, &frame) != cases[i].expected)
+            fail_msg("case %zu", i);
+        buffer_release(&out);
+    }
+    sample_release(&sample);
+}
+
+static void a_frame_ends_in_its_last_unit(void **state)
+{
+    (void)state;
+    struct sample sample;
+    arena_init(&sample.arena, &heap, 4096);
+    sample.count = 1;
+    struct row row = sample_row(&sample, 1, 5000);
+    sample.rows = &row;
+    struct buffer out;
+    buffer_init(&out, &heap);
+    fill_frame(&sample, &out);
+    assert_int_equal(out.length, 2 * UNIT);
+    struct frame frame;
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+    store_u32(out.data + 12, UNIT);
+    reseal(out.data, out.length);
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_CORRUPT);
+    buffer_release(&out);
+    arena_release(&sample.arena);
+}
+
+/* A frame of one row written out by hand: prefix of 12 bytes, suffix "k", value "vv". */
+static size_t hand_made_frame(uint8_t frame[UNIT], const uint8_t *row, size_t row_size)
+{
+    memset(frame, 0, UNIT);
+    frame[8] = FRAME_ROWS;
+    store_u16(frame + 10, 1);
+    store_u16(frame + 16, 1);
+    store_u16(frame + 18, KEY_PREFIX_SIZE);
+    store_u64(frame + 24, 100);
+    store_u64(frame + 32, (uint64_t)-5);
+    const size_t at = FRAME_HEADER_SIZE + KEY_PREFIX_SIZE;
+    memcpy(frame + at, row, row_size);
+    store_u16(frame + at + row_size, (uint16_t)at);
+    store_u32(frame + 12, (uint32_t)(at + row_size + 2));
+    reseal(frame, UNIT);
+    return at + row_size + 2;
+}
+
+struct row_case {
+    const char *bytes;
+    size_t size;
+    strata_status expected;
+};
+#define ROW_CASE(text, status)                                                                     \
+    {                                                                                              \
+        text, sizeof(text) - 1, status                                                             \
+    }
+
+static void row_rules_hold_even_under_a_right_checksum(void **state)
+{
+    (void)state;
+    static const struct row_case cases[] = {
+        ROW_CASE("\x01\x01\x02\x03\x04kvv", STRATA_OK),
+        ROW_CASE("\x11\x01\x02\x03\x04\x01kvv", STRATA_OK),
+        ROW_CASE("\x11\x01\x02\x03\x04\x00kvv", STRATA_CORRUPT), /* Ends where it begins. */
+        ROW_CASE("\x11\x01\x02\x03\x04\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01kvv", STRATA_CORRUPT),
+        ROW_CASE("\x21\x01\x02\x03\x04\x01\0\0\0\0\0\0\0kvv", STRATA_OK),
+        ROW_CASE("\x21\x01\x02\x03\x04\0\0\0\0\0\0\0\0kvv", STRATA_CORRUPT), /* Expires at 0. */
+        ROW_CASE("\x21\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x41\x01\x02\x03\x04kvv", STRATA_CORRUPT), /* Unknown flags. */
+        ROW_CASE("\x81\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x00\x01\x02\x03\x04kvv", STRATA_CORRUPT), /* Kinds and values. */
+        ROW_CASE("\x06\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x0f\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x02\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x02\x01\x00\x03\x04k", STRATA_OK),
+        ROW_CASE("\x03\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x03\x01\x10\x03\x04k\7\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", STRATA_OK),
+        ROW_CASE("\x03\x01\x10\x03\x04k\7\0\0\0\0\0\0\1\1\0\0\0\0\0\0\0", STRATA_CORRUPT),
+        ROW_CASE("\x03\x01\x10\x03\x04k\7\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", STRATA_CORRUPT),
+        ROW_CASE("\x03\x01\x10\x03\x04k\7\0\0\0\0\0\0\0\1\0\0\x40\0\0\0\0", STRATA_CORRUPT),
+        ROW_CASE("\x04\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x04\x01\x08\x03\x04k\0\0\0\0\0\0\0\0", STRATA_OK),
+        ROW_CASE("\x05\x01\x00\x03\x04k", STRATA_CORRUPT), /* Of one key. */
+        ROW_CASE("\x05\x00\x00\x03\x04", STRATA_OK),
+        ROW_CASE("\x01\x00\x02\x03\x04vv", STRATA_CORRUPT),  /* Of the empty key. */
+        ROW_CASE("\x01\x01\x01\x03\x04kvv", STRATA_CORRUPT), /* Lengths. */
+        ROW_CASE("\x01\x01\x03\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x01\x04\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x04\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x01\x81\x00\x02\x03\x04kvv", STRATA_CORRUPT), /* Padded varint. */
+        ROW_CASE("\x01\x01\x02\x03\x84", STRATA_CORRUPT),
+        ROW_CASE("\x01\x01\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x01\x01\x02\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01kvv", STRATA_CORRUPT),
+        ROW_CASE("\x01\x01\x02\x03\xff\xff\xff\xff\xff\xff\xff\xff\x7fkvv", STRATA_OK),
+        ROW_CASE("\x01\x01\x02\x03\x84\x80\x80\x80\x80\x80\x80\x80\x80\x01kvv", STRATA_OK),
+        ROW_CASE("\x01\x01\x02\x03\x85\x80\x80\x80\x80\x80\x80\x80\x80\x01kvv", STRATA_CORRUPT),
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t bytes[UNIT];
+        hand_made_frame(bytes, (const uint8_t *)cases[i].bytes, cases[i].size);
+        struct frame frame;
+        struct frame_row row;
+        assert_int_equal(frame_open(bytes_of(bytes, UNIT), UNIT, SEED, &frame), STRATA_OK);
+        if (frame_row_at(&frame, 0, &row) != cases[i].expected)
+            fail_msg("case %zu: %s", i, strata_error_message());
+    }
+}
+
+static void offsets_must_rise_and_stay_between_prefix_and_offsets(void **state)
+{
+    (void)state;
+    struct sample sample;
+    const struct sample_shape shape = {.keys = 10, .user_key_max = 10, .value_max = 100};
+    sample_create(&sample, &shape, 8);
+    struct buffer out;
+    buffer_init(&out, &heap);
+    const unsigned count = fill_frame(&sample, &out);
+    uint8_t *offset = out.data + load_u32(out.data + 12) - 2 * count + 2;
+    const unsigned before = load_u16(offset - 2), good = load_u16(offset);
+    const unsigned values[] = {
+        0, 39, before - 1, before, load_u16(offset + 2), load_u16(offset + 2) + 1u, 4095, 65535};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        store_u16(offset, (uint16_t)values[i]);
+        reseal(out.data, out.length);
+        struct frame frame;
+        struct frame_row row;
+        assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+        assert_int_equal(frame_row_at(&frame, 1, &row), STRATA_CORRUPT);
+    }
+    store_u16(offset, (uint16_t)good);
+    reseal(out.data, out.length);
+    assert_true(frame_accepts(NULL, buffer_view(&out)));
+    buffer_release(&out);
+    sample_release(&sample);
+}
+
+static void frames_without_rows_have_no_fields_of_rows(void **state)
+{
+    (void)state;
+    uint8_t content[BUCKET_SIZE] = {0};
+    static const struct header_case cases[] = {
+        {12, 4, 128, STRATA_OK},      {12, 4, 64, STRATA_OK},     {12, 4, 63, STRATA_CORRUPT},
+        {12, 4, 100, STRATA_CORRUPT}, {16, 2, 1, STRATA_CORRUPT}, {18, 2, 1, STRATA_CORRUPT},
+        {24, 8, 1, STRATA_CORRUPT},   {32, 8, 1, STRATA_CORRUPT},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buffer out;
+        buffer_init(&out, &heap);
+        uint32_t units;
+        assert_int_equal(frame_seal_content(FRAME_BUCKETS, UNIT, BUCKETS_OFFSET,
+                                            bytes_of(content, sizeof(content)), SEED, &out, &units),
+                         STRATA_OK);
+        store_width(out.data + cases[i].offset, cases[i].width, cases[i].value);
+        reseal(out.data, out.length);
+        struct frame frame;
+        if (frame_open(buffer_view(&out), UNIT, SEED, &frame) != cases[i].expected)
+            fail_msg("case %zu", i);
+        buffer_release(&out);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(search_finds_what_a_linear_one_would),
+        cmocka_unit_test(every_changed_or_missing_byte_is_noticed),
+        cmocka_unit_test(sealed_bytes_of_an_enemy_are_read_within_bounds),
+        cmocka_unit_test(header_rules_hold_even_under_a_right_checksum),
+        cmocka_unit_test(a_frame_ends_in_its_last_unit),
+        cmocka_unit_test(row_rules_hold_even_under_a_right_checksum),
+        cmocka_unit_test(offsets_must_rise_and_stay_between_prefix_and_offsets),
+        cmocka_unit_test(frames_without_rows_have_no_fields_of_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

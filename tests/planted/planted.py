@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Plants bugs and measures whether the tests find them.
+
+    planted.py [--only N ...] [--budget SECONDS] [--no-baseline]
+
+The sources hold one-line faults behind `#if STRATA_PLANT == n`. For each number found there the
+library and the crash, fault, process and concurrency tests are built with that fault, and run in the
+order below until one fails. A fault is found if one does within the budget. First everything runs
+without a fault: a test that fails then proves nothing later.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "planted"
+
+# Cheap ones first. The snapshots need the address sanitizer to see memory that went too early.
+TESTS = [
+    "process/local_ops",
+    "crash/parity",
+    "crash/sequences",
+    "crash/damage",
+    "crash/sweep",
+    "fault/faults",
+    "process/kill",
+    "concurrency/commits",
+]
+SANITIZED = ["concurrency/snapshots"]
+
+# What each number means; the code has the fault, this list the words.
+MEANINGS = {
+    1: "the log's sync returns without syncing",
+    2: "the local backend does not sync names",
+    3: "names are not synced after a table was written",
+    4: "a commit is called durable before the sync",
+    5: "a fork sees one commit too many",
+    6: "a merge loses a tombstone",
+    7: "history has the wrong end of a row",
+    8: "the number of a log segment is used again",
+    9: "a frame's place and generation are not checked",
+    10: "the manifest is published before its tables are synced",
+    11: "memory is freed before its epoch ends",
+}
+
+
+def planted_numbers():
+    found = set()
+    for source in (ROOT / "src").rglob("*.[ch]"):
+        for number in re.findall(r"STRATA_PLANT\s*[!=]=\s*(\d+)", source.read_text()):
+            found.add(int(number))
+    found.discard(0)
+    return sorted(found)
+
+
+def tame():
+    """Sanitizers of some age do not start where addresses are spread over more than 28 bits."""
+    try:
+        spread = int(Path("/proc/sys/vm/mmap_rnd_bits").read_text())
+    except (OSError, ValueError):
+        spread = 28
+    return ["setarch", os.uname().machine, "-R"] if spread > 28 else []
+
+
+def target(test):
+    return test.replace("/", "_") + "_test"
+
+
+def build(number, tests, flags, folder):
+    """Builds the tests with fault `number`; returns what went wrong, or nothing."""
+    commands = [
+        ["cmake", "-S", str(ROOT), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Debug",
+         f"-DSTRATA_PLANT={number}", f"-DCMAKE_C_FLAGS=-O1 {flags}"],
+        ["cmake", "--build", str(folder), "-j", str(os.cpu_count() or 1), "--target",
+         *map(target, tests)],
+    ]
+    for command in commands:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            return done.stdout[-2000:]
+    return ""
+
+
+def reason(output):
+    """The line in which a test says why it fails."""
+    for line in output.splitlines():
+        if re.search(r"violation: |AddressSanitizer: |Assertion .* failed", line):
+            return line.strip()[:160]
+    for line in output.splitlines():
+        if "ERROR" in line or "!=" in line:
+            return line.strip()[:160]
+    return "it ended badly"
+
+
+def run(test, folder, budget):
+    """Returns None if the test passes, else how it failed."""
+    program = folder / "tests" / Path(test).parent / target(test)
+    environment = dict(os.environ, SOURCE_DIR=str(ROOT), BUILD_DIR=str(folder))
+    try:
+        done = subprocess.run([*tame(), str(program)], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=budget, env=environment)
+    except subprocess.TimeoutExpired:
+        return "it hangs, or is beyond the budget"
+    if done.returncode == 0:
+        return None
+    return reason(done.stdout.decode(errors="replace"))
+
+
+def hunt(number, budget):
+    """Runs the tests with fault `number` until one fails. Returns (test, why, seconds) or None."""
+    start = time.monotonic()
+    for tests, flags, folder in [(TESTS, "", BUILD / "plain"),
+                                 (SANITIZED, "-fsanitize=address", BUILD / "sanitized")]:
+        broken = build(number, tests, flags, folder)
+        if broken:
+            sys.exit(f"fault {number} does not build:\n{broken}")
+        for test in tests:
+            left = budget - (time.monotonic() - start)
+            if left <= 0:
+                return None
+            why = run(test, folder, left)
+            spent = time.monotonic() - start
+            if why is not None and spent < budget:
+                return test, why, spent
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", type=int, nargs="+")
+    parser.add_argument("--budget", type=float, default=600, help="seconds for each fault")
+    parser.add_argument("--no-baseline", action="store_true")
+    arguments = parser.parse_args()
+    numbers = arguments.only or planted_numbers()
+    if not arguments.no_baseline:
+        found = hunt(0, arguments.budget * 4)
+        if found:
+            sys.exit(f"without a fault, {found[0]} fails: {found[1]}")
+        print("without a fault: all tests pass", flush=True)
+    count = 0
+    for number in numbers:
+        found = hunt(number, arguments.budget)
+        count += found is not None
+        words = MEANINGS.get(number, "?")
+        if found:
+            print(f"{number:3} {words}: found by {found[0]} in {found[2]:.0f} s: {found[1]}",
+                  flush=True)
+        else:
+            print(f"{number:3} {words}: NOT FOUND in {arguments.budget:.0f} s", flush=True)
+    print(f"planted bugs: {count} of {len(numbers)} found")
+    return 0 if count == len(numbers) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
