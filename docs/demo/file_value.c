@@ -8,7 +8,7 @@ void file_value_write_mode(uint32_t mode, uint8_t out[FILE_VALUE_MODE_SIZE])
 {
     for (unsigned i = 0; i < FILE_VALUE_MODE_SIZE - 1; i++)
         out[i] = (uint8_t)('0' + (mode >> (3 * (FILE_VALUE_MODE_SIZE - 2 - i)) & 7));
-    out[FILE_VALUE_MODE_SIZE - 1] = '\n';
+    out[FILE_VALUE_MODE_SIZE - 1] = ' ';
 }
 
 bool file_value_read_mode(const uint8_t *value, size_t size, uint32_t *out)

@@ -165,13 +165,21 @@ static bool file_exists(struct history *history, strata_bytes path, bool *found)
     return *found || status == STRATA_NOT_FOUND || complain_strata("looking for a path", status);
 }
 
+static bool complain_write(strata_status status)
+{
+    (void)complain_strata("writing a file", status);
+    if (status == STRATA_TOO_BIG)
+        (void)complain("a commit of git is one transaction; a larger --budget lets it be larger");
+    return false;
+}
+
 static bool delete_row(struct history *history, strata_bytes key)
 {
     library_in(history);
     const strata_status status = library_out(history, strata_kv_delete(history->txn, NULL, key));
     history->totals.deletes++;
     history->totals.raw_bytes += key.size;
-    return status == STRATA_OK || complain_strata("deleting", status);
+    return status == STRATA_OK || complain_write(status);
 }
 
 /* Where the bytes of a value come from: [0, size) in order. */
@@ -232,7 +240,7 @@ static bool append_pieces(struct history *history, strata_kv_writer *writer,
         const strata_status status =
             library_out(history, strata_kv_write_append(writer, strata_view(history->piece, size)));
         if (status != STRATA_OK)
-            return complain_strata("writing a large file", status);
+            return complain_write(status);
     }
     return true;
 }
@@ -245,11 +253,11 @@ static bool put_in_pieces(struct history *history, strata_space *space, strata_b
     const strata_status opened =
         library_out(history, strata_kv_write_open(history->txn, space, key, NULL, &writer));
     if (opened != STRATA_OK)
-        return complain_strata("writing a large file", opened);
+        return complain_write(opened);
     const bool whole = append_pieces(history, writer, source);
     library_in(history);
     const strata_status closed = library_out(history, strata_kv_write_close(writer, whole));
-    return whole && (closed == STRATA_OK || complain_strata("writing a large file", closed));
+    return whole && (closed == STRATA_OK || complain_write(closed));
 }
 
 static bool put_row(struct history *history, strata_space *space, strata_bytes key,
@@ -257,20 +265,15 @@ static bool put_row(struct history *history, strata_space *space, strata_bytes k
 {
     history->totals.puts++;
     history->totals.raw_bytes += key.size + source->size;
-    if (source->size <= FILE_VALUE_PIECE_SIZE) {
-        const size_t size = (size_t)source->size;
-        if (!source->read(history, source, 0, history->piece, size))
-            return false;
-        library_in(history);
-        const strata_status status = library_out(
-            history, strata_kv_put(history->txn, space, key, strata_view(history->piece, size)));
-        if (status == STRATA_OK)
-            return true;
-        /* A commit may hold more than the memory budget; bytes of a writer do not wait in it. */
-        if (status != STRATA_TOO_BIG)
-            return complain_strata("writing a file", status);
-    }
-    return put_in_pieces(history, space, key, source);
+    if (source->size > FILE_VALUE_PIECE_SIZE)
+        return put_in_pieces(history, space, key, source);
+    const size_t size = (size_t)source->size;
+    if (!source->read(history, source, 0, history->piece, size))
+        return false;
+    library_in(history);
+    const strata_status status = library_out(
+        history, strata_kv_put(history->txn, space, key, strata_view(history->piece, size)));
+    return status == STRATA_OK || complain_write(status);
 }
 
 /* ---- Files and folders --------------------------------------------------------------------- */

@@ -171,10 +171,11 @@ static bool end_commit(struct loader *loader)
     struct git_commit *commit = &loader->graph->commits[loader->commit];
     char hex[SHA1_HEX_SIZE + 1];
     sha1_to_hex(commit->id, hex);
+    if (!history_commit(loader->history, strata_view(hex, SHA1_HEX_SIZE),
+                        strata_view(loader->row, loader->row_size), &commit->version))
+        return false;
     loader->loaded++;
-    return history_commit(loader->history, strata_view(hex, SHA1_HEX_SIZE),
-                          strata_view(loader->row, loader->row_size), &commit->version) &&
-           (commit->version != 0 || complain("%s made no version", hex));
+    return commit->version != 0 || complain("%s made no version", hex);
 }
 
 /* ---- Files --------------------------------------------------------------------------------- */
@@ -246,6 +247,16 @@ static bool take_event(struct loader *loader, const struct fast_export_event *ev
     return complain("an unknown event");
 }
 
+/* After a complaint: where it was. */
+static void complain_place(const struct loader *loader, const struct fast_export_event *event)
+{
+    char hex[SHA1_HEX_SIZE + 1];
+    if (event->kind == FAST_EXPORT_BLOB || event->kind == FAST_EXPORT_COMMIT)
+        return;
+    sha1_to_hex(loader->graph->commits[loader->commit].id, hex);
+    (void)complain("this was in commit %s, after %s others", hex, thousands(loader->loaded));
+}
+
 /* ---- The whole ----------------------------------------------------------------------------- */
 
 static bool take_stream(struct loader *loader)
@@ -256,6 +267,7 @@ static bool take_stream(struct loader *loader)
     while ((status = fast_export_next(loader->reader, &event)) == FAST_EXPORT_OK) {
         if (!take_event(loader, &event)) {
             progress_end(&progress);
+            complain_place(loader, &event);
             return false;
         }
         progress_step(&progress, loader->loaded);

@@ -198,19 +198,38 @@ static void verify_fork(struct verifier *verifier, uint32_t commit)
         fault(verifier, commit, "deleting the fork", status);
 }
 
+static strata_status branch_head(strata *db, const char *name, uint64_t *version_out)
+{
+    strata_cursor *cursor = NULL;
+    strata_branch_info info;
+    strata_status status = strata_branch_list(db, name, &cursor);
+    if (status != STRATA_OK)
+        return status;
+    /* Of the names that begin with this one, it is the first. */
+    status = strata_branch_next(cursor, &info);
+    if (status == STRATA_DONE || (status == STRATA_OK && strcmp(info.name, name) != 0))
+        status = STRATA_NOT_FOUND;
+    if (status == STRATA_OK)
+        *version_out = info.head_version;
+    strata_cursor_close(cursor);
+    return status;
+}
+
 /* The branch of each ref ends at the ref's commit. */
 static void verify_refs(struct verifier *verifier)
 {
     for (uint32_t i = 0; i < verifier->graph.ref_count; i++) {
         const struct git_ref *ref = &verifier->graph.refs[i];
         char name[BRANCH_NAME_SIZE];
-        strata_point head;
+        uint64_t version = 0;
         branch_name_of_ref(ref->name, name);
-        const strata_status status = strata_point_resolve(verifier->db, strata_head(name), &head);
+        const strata_status status = branch_head(verifier->db, name, &version);
         verifier->refs++;
-        if (status != STRATA_OK)
+        if (status == STRATA_NOT_FOUND)
+            difference(verifier, ref->commit, "a ref has no branch");
+        else if (status != STRATA_OK)
             fault(verifier, ref->commit, name, status);
-        else if (head.version != verifier->graph.commits[ref->commit].version)
+        else if (version != verifier->graph.commits[ref->commit].version)
             difference(verifier, ref->commit, "the branch of a ref ends elsewhere");
     }
 }

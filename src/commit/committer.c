@@ -328,6 +328,8 @@ strata_status committer_commit(struct committer *committer, struct epoch_slot *s
     strata_status status = commit_locked(committer, slot, request, out);
     mutex_unlock(&committer->lock);
 
+    if (status == STRATA_OK && committer->committed != NULL)
+        committer->committed(committer->room_context);
     if (status == STRATA_HALTED && !atomic_load(&committer->halted))
         committer_halt(committer);
     if (status == STRATA_OK && request->sync && committer->wal != NULL) {

@@ -29,7 +29,8 @@ struct committer {
     /* Called with the lock held, when the memtable has no room for `charge` more: makes room, or fails
      * with STRATA_TIMEOUT after wait_us, STRATA_TOO_BIG, .... May let go of the lock meanwhile. */
     strata_status (*make_room)(void *context, uint64_t charge, int64_t wait_us);
-    void *room_context;
+    void (*committed)(void *context); /* Called after each commit, no lock held. NULL: nobody. */
+    void *room_context;               /* Of both. */
 };
 
 /* A commit to be made. */

@@ -75,10 +75,11 @@ static strata_status job_step(struct store *store, enum job_kind kind, struct ep
     return STRATA_OK;
 }
 
-/* Claims the most urgent job up to `last` that nobody is in; JOB_COUNT if there is none. */
-static enum job_kind job_claim(struct store *store, enum job_kind last, struct epoch_slot *slot)
+/* Claims the most urgent job from `first` to `last` that nobody is in; JOB_COUNT if there is none. */
+static enum job_kind job_claim(struct store *store, enum job_kind first, enum job_kind last,
+                               struct epoch_slot *slot)
 {
-    for (enum job_kind kind = JOB_SYNC; kind <= last; kind++) {
+    for (enum job_kind kind = first; kind <= last; kind++) {
         if (!store->jobs[kind].claimed && job_due(store, kind, slot)) {
             store->jobs[kind].claimed = true;
             return kind;
@@ -95,11 +96,11 @@ static void job_log_failure(const struct store *store, enum job_kind kind)
         logger->write(logger->context, STRATA_LOG_ERROR, names[kind], strata_error_message());
 }
 
-static strata_status store_step_up_to(struct store *store, struct epoch_slot *slot,
-                                      enum job_kind last, bool *did)
+static strata_status store_step_between(struct store *store, struct epoch_slot *slot,
+                                        enum job_kind first, enum job_kind last, bool *did)
 {
     mutex_lock(&store->jobs_lock);
-    const enum job_kind kind = job_claim(store, last, slot);
+    const enum job_kind kind = job_claim(store, first, last, slot);
     mutex_unlock(&store->jobs_lock);
     *did = kind != JOB_COUNT;
     if (!*did)
@@ -119,6 +120,12 @@ static strata_status store_step_up_to(struct store *store, struct epoch_slot *sl
     if (status != STRATA_OK)
         job_log_failure(store, kind);
     return status;
+}
+
+static strata_status store_step_up_to(struct store *store, struct epoch_slot *slot,
+                                      enum job_kind last, bool *did)
+{
+    return store_step_between(store, slot, JOB_SYNC, last, did);
 }
 
 strata_status store_step(struct store *store, struct epoch_slot *slot, bool *did)
@@ -325,31 +332,51 @@ strata_status store_compact(struct store *store, const strata_progress *progress
 
 /* ---- back-pressure ---- */
 
-/* Under committer.lock: whether a frozen memtable more is allowed. */
-static bool room_for_memtable(struct store *store, struct epoch_slot *slot, uint64_t charge,
-                              bool *fits)
+/* With more runs than this, writers wait for merges too; without threads, they do them. */
+enum { ROOM_RUNS_MAX = 24, ROOM_RUNS_DRIVEN = 8, ROOM_RECLAIM_STEPS = 64 };
+
+void store_committed(void *context)
+{
+    struct store *store = context;
+    /* The commit stands, whatever becomes of this: a failed sync halts the store. */
+    if (store_sync_due(store) && store_sync(store) != STRATA_OK)
+        return;
+}
+
+/* What stands in the way of a commit. */
+struct room {
+    bool fits;     /* The memtable takes it. */
+    bool memtable; /* Another one may be frozen. */
+    bool runs;     /* Few enough of them. */
+};
+
+/* Under committer.lock. */
+static struct room room_look(struct store *store, struct epoch_slot *slot, uint64_t charge)
 {
     epoch_enter(&store->epochs, slot);
     const struct tableset *set = atomic_load(&store->tables.current);
-    const uint64_t present = atomic_load(&set->memtables[0]->charge);
-    const uint32_t frozen = set->memtable_count - 1;
-    const bool empty =
-        atomic_load(&set->memtables[0]->last_version) < set->memtables[0]->first_version;
+    const struct memtable *active = set->memtables[0];
+    const bool empty = atomic_load(&active->last_version) < active->first_version;
+    const uint32_t runs_max =
+        store->options.background_threads == 0 ? ROOM_RUNS_DRIVEN : ROOM_RUNS_MAX;
+    const struct room room = {.fits = empty || atomic_load(&active->charge) + charge <=
+                                                   store->profile.memtable_charge_max,
+                              .memtable = set->memtable_count <= store->profile.memtable_count_max,
+                              .runs = set->live_count <= runs_max};
     epoch_leave(slot);
-    *fits = empty || present + charge <= store->profile.memtable_charge_max;
-    return frozen < store->profile.memtable_count_max;
+    return room;
 }
 
 /* Without the lock: helps, or waits for those who do. */
-static strata_status room_wait(struct store *store, struct epoch_slot *slot)
+static strata_status room_wait(struct store *store, struct epoch_slot *slot, enum job_kind last)
 {
     bool did = false;
     bool failed;
     strata_error error;
-    TRY(store_step_up_to(store, slot, JOB_FLUSH, &did));
+    TRY(store_step_up_to(store, slot, last, &did));
     if (did)
         return STRATA_OK;
-    (void)jobs_pending(store, JOB_FLUSH, slot, &failed, &error);
+    (void)jobs_pending(store, last, slot, &failed, &error);
     if (failed)
         return failure_restore(&error);
     mutex_lock(&store->jobs_lock);
@@ -368,10 +395,27 @@ static void room_count_stall(struct store *store, int64_t since_us)
         atomic_store(&store->counters.stall_us_max, us);
 }
 
-static void store_grow_segments(struct store *store)
+/* Under committer.lock. */
+static strata_status room_freeze(struct store *store)
 {
+    TRY(committer_freeze(&store->committer, store->profile.memtable_chunk,
+                         random_next(&store->random)));
     if (store->logged && store->wal.segment_bytes < store->profile.segment_bytes_max)
         store->wal.segment_bytes *= 2;
+    store_wake(store);
+    return STRATA_OK;
+}
+
+/* Without threads nobody else removes what is not needed any more. Under committer.lock. */
+static strata_status room_reclaim(struct store *store, struct epoch_slot *slot)
+{
+    bool did = true;
+    strata_status status = STRATA_OK;
+    mutex_unlock(&store->committer.lock);
+    for (unsigned i = 0; i < ROOM_RECLAIM_STEPS && did && status == STRATA_OK; i++)
+        status = store_step_between(store, slot, JOB_RECLAIM, JOB_RECLAIM, &did);
+    mutex_lock(&store->committer.lock);
+    return status;
 }
 
 strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
@@ -385,16 +429,12 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
         return failure(STRATA_TOO_BIG, "a commit of %llu bytes is beyond the memory budget",
                        (unsigned long long)charge);
     TRY(epoch_slot_take(&store->epochs, &slot));
-    for (;;) {
-        bool fits;
-        const bool room = room_for_memtable(store, slot, charge, &fits);
-        if (fits)
+    while (status == STRATA_OK) {
+        const struct room room = room_look(store, slot, charge);
+        if (room.fits)
             break;
-        if (room) {
-            status = committer_freeze(&store->committer, store->profile.memtable_chunk,
-                                      random_next(&store->random));
-            store_grow_segments(store);
-            store_wake(store);
+        if (room.memtable && room.runs) {
+            status = room_freeze(store);
             break;
         }
         if (store_monotonic(store) - start > wait_us) {
@@ -404,13 +444,13 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
         }
         waited = true;
         mutex_unlock(&store->committer.lock);
-        status = room_wait(store, slot);
+        status = room_wait(store, slot, room.memtable ? JOB_MERGE : JOB_FLUSH);
         mutex_lock(&store->committer.lock);
-        if (status != STRATA_OK)
-            break;
     }
     if (waited)
         room_count_stall(store, start);
+    if (status == STRATA_OK && store->options.background_threads == 0)
+        status = room_reclaim(store, slot);
     epoch_slot_give(slot);
     return status;
 }

@@ -167,6 +167,8 @@ static strata_status store_create_parts(struct store *store)
     store->committer.cache = &store->cache;
     store->committer.memtable_charge_max = store->profile.memtable_charge_max;
     store->committer.make_room = store_make_room;
+    if (store->options.background_threads == 0)
+        store->committer.committed = store_committed;
     store->committer.room_context = store;
     return STRATA_OK;
 }

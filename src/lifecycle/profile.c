@@ -26,5 +26,7 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .held_bytes_max = budget / 4,
         .merge_sources_max = small ? 16 : JOB_INPUTS_MAX,
     };
-    profile->batch_bytes_max = profile->memtable_charge_max / 2;
+    /* A transaction is in memory up to three times: its own rows, its record, the memtable. */
+    profile->batch_bytes_max =
+        small ? profile->memtable_charge_max / 2 : profile->memtable_charge_max;
 }

@@ -229,7 +229,9 @@ STRATA_CHECKED strata_status store_drain(struct store *store, struct epoch_slot 
 /* Returns when every commit visible now is durable. */
 STRATA_CHECKED strata_status store_sync(struct store *store);
 
-/* committer.make_room. */
+/* committer.make_room, and committer.committed where there are no background threads: keeps the bound
+ * on what is not synced. */
+void store_committed(void *store);
 strata_status store_make_room(void *store, uint64_t charge, int64_t wait_us);
 
 /* ---- flush.c, merge.c, reclaim.c: one step each ---- */

@@ -156,7 +156,7 @@ STRATA_CHECKED strata_status storage_history_open(struct store_reader *reader,
 STRATA_CHECKED strata_status storage_history_next(struct storage_history *history);
 void storage_history_close(struct storage_history *history, struct storage *storage);
 
-/* ---- writing (writes.c) ---- */
+/* ---- writing (writes.c, commits.c) ---- */
 
 /* A transaction's writes, in order of making, readable through views. Its rows live in a memtable of
  * its own, keyed in the transaction's branch, numbered OWN_VERSION_BASE + 1, + 2, .... */

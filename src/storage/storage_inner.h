@@ -71,4 +71,47 @@ void name_consider(const char *name, const char *from, bool past, bool *found,
 void storage_writes_consider(const struct storage_writes *writes, const char *from, bool *found,
                              char out[BRANCH_NAME_SIZE_MAX + 1]);
 
+/* ---- between writes and their commits ---- */
+
+/* A pending increment among own writes: the number to add, and a byte that is 1. */
+enum { INCREMENT_SIZE = COUNTER_SIZE + 1 };
+
+/* An element of storage_writes.spaces: the catalog row that has to come with the commit. */
+struct own_space {
+    struct storage_space *space;
+    bool deletions; /* What the row says. */
+};
+
+/* An element of storage_writes.lives, in order of number: the row's expiry is relative. */
+struct own_life {
+    uint64_t number;
+    int64_t lives_us;
+};
+
+static inline struct own_space *own_spaces(struct buffer *spaces, size_t *count)
+{
+    void *elements = spaces->data;
+    *count = spaces->length / sizeof(struct own_space);
+    return elements;
+}
+
+static inline const struct own_life *own_lives(const struct storage_writes *writes, size_t *count)
+{
+    const void *elements = writes->lives.data;
+    *count = writes->lives.length / sizeof(struct own_life);
+    return elements;
+}
+
+/* Sees to it that the space has a number, and that its deletion is known before it is visible.
+ * `*unregistered`: its catalog row has to come with the commit. */
+STRATA_CHECKED strata_status space_claim(struct storage *storage, struct storage_space *space,
+                                         bool deletes, bool *unregistered);
+
+/* Marks the value object that `value` refers to as one that the batch needs. */
+void own_values_mark(struct storage_writes *writes, struct bytes value);
+void own_values_unmark(struct storage_writes *writes);
+
+/* Makes garbage of the value objects that are not marked, and forgets all. */
+void own_values_discard(struct storage_writes *writes);
+
 #endif

@@ -17,10 +17,8 @@ struct part_position part_position_of(struct part *part, enum frame_kind leaf_ki
     assert(leaf_kind == FRAME_ROWS || leaf_kind == FRAME_DIRECTORY);
     assert(atomic_load_explicit(&part->ready, memory_order_relaxed) == 1);
     const uint32_t root = leaf_kind == FRAME_ROWS ? part->rows_root : part->directory_root;
-    return (struct part_position){.part = part,
-                                  .cache = part->store->cache,
-                                  .root = root,
-                                  .leaf_kind = (uint8_t)leaf_kind};
+    return (struct part_position){
+        .part = part, .cache = part->store->cache, .root = root, .leaf_kind = (uint8_t)leaf_kind};
 }
 
 void part_position_release(struct part_position *position)

@@ -161,11 +161,13 @@ make_rest() {
     git notes add -m 'a note' main
     mkdir bulk
     i=0
-    while [ $i -lt 150 ]; do
-        noise 15000 $((i + 100)) > bulk/$i
+    while [ $i -lt 100 ]; do
+        noise 300 $((i + 100)) > bulk/$i
         i=$((i + 1))
     done
-    commit_all 'more than a megabyte at once'
+    commit_all 'many files at once'
+    noise 3000000 6 > huge
+    commit_all 'a file larger than the memory'
     git -c i18n.commitEncoding=latin1 commit -q --allow-empty -m "$(printf 'caf\351')"
     tree=$(git write-tree)
     id=$(printf 'no newline at the end' | git commit-tree "$tree" -p HEAD)
@@ -249,6 +251,23 @@ for options in '-M -C' '--full-tree' '| head -c 100000' '| tr M W'; do
     [ $expected -eq 3 ] || grep -q ' 0 differences, 0 failures' output || fail "with $options"
     [ $expected -eq 0 ] || grep -q 'git fast-export: line' output || fail "no line in $options"
 done
+
+echo '== a commit that is more than one transaction may be says so'
+git init -q -b main heavy
+i=0
+while [ $i -lt 100 ]; do
+    noise 20000 $((i + 200)) > heavy/$i
+    i=$((i + 1))
+done
+(cd heavy && commit_all 'two megabytes in middling files')
+expect 0 "$history" heavy db-heavy
+status=0
+"$history" heavy db-heavy-1MiB --budget 1MiB > output 2>&1 || status=$?
+case $status in
+0) grep -q ' 0 differences, 0 failures' output || fail 'no word of 0 differences' ;;
+3) grep -q 'too_big' output && grep -q 'larger --budget' output || fail 'no word of the budget' ;;
+*) fail "exit $status for a commit that is too big" ;;
+esac
 
 echo '== a history without main, and one without commits'
 git init -q -b trunk small

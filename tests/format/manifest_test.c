@@ -265,7 +265,9 @@ static void header_rules_hold_even_under_a_right_checksum(void **state)
         {56, 1, 3, STRATA_CORRUPT},
         {56, 1, MANIFEST_DELTA, STRATA_CORRUPT},
         {57, 1, 1, STRATA_UNSUPPORTED},
-        {58, 2, 1, STRATA_CORRUPT},
+        {58, 1, 1, STRATA_OK}, /* The log is empty. */
+        {58, 1, 2, STRATA_CORRUPT},
+        {59, 1, 1, STRATA_CORRUPT},
         {60, 4, 1, STRATA_CORRUPT},
         {64, 8, 1, STRATA_CORRUPT},
         {88, 8, OBJECT_NUMBER_MAX + 1, STRATA_CORRUPT},

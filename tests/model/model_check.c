@@ -339,7 +339,8 @@ static bool check_past(const struct model_check *check, int branch, uint64_t ver
     if (version == 0 || (at->parent == MODEL_NO_BRANCH && version < at->created))
         return true;
     const int64_t time_us = model_time(check->model, version);
-    if (!check_point(check, branch, strata_at_version(name, version), version, time_us))
+    const int64_t seen_us = model_branch_time(check->model, branch, version);
+    if (!check_point(check, branch, strata_at_version(name, version), version, seen_us))
         return false;
     uint64_t last = version; /* Of several commits at one time, that time means the last. */
     while (last < check->cut && model_time(check->model, last + 1) == time_us)
@@ -352,6 +353,8 @@ static bool check_past(const struct model_check *check, int branch, uint64_t ver
 bool model_check(const struct model_check *check)
 {
     uint64_t random = check->seed;
+    const int64_t last_us = model_time(check->model, check->cut);
+    const int64_t now_us = check->now_us > last_us ? check->now_us : last_us;
     check->why[0] = '\0';
     if (!check_branch_list(check))
         return false;
@@ -359,7 +362,7 @@ bool model_check(const struct model_check *check)
         const char *name = model_branch_name(check->model, branch, check->cut);
         if (name == NULL)
             continue;
-        if (!check_point(check, branch, strata_head(name), check->cut, check->now_us) ||
+        if (!check_point(check, branch, strata_head(name), check->cut, now_us) ||
             !check_histories(check, branch, &random))
             return false;
         for (uint64_t version = 1; check->full && version <= check->cut; version++) {

@@ -100,12 +100,19 @@ bool world_is_fault(strata_status status)
            status == STRATA_HALTED || status == STRATA_TIMEOUT;
 }
 
+/* A branch whose fork has an unknown outcome may be there or not. */
+static bool is_expected(const struct world *world, strata_status status)
+{
+    return world->expect_faults &&
+           (world_is_fault(status) || (world->unknown && status == STRATA_NOT_FOUND));
+}
+
 bool world_call(struct world *world, const char *what, strata_status status)
 {
     if (status == STRATA_OK)
         return true;
     world->faults++;
-    if (!world->expect_faults || !world_is_fault(status))
+    if (!is_expected(world, status))
         world_stop(world, "%s: %s: %s", what, strata_status_name(status), strata_error_message());
     return false;
 }
@@ -132,6 +139,11 @@ bool world_close(struct world *world)
     if (status == STRATA_OK)
         world->floor = world->returned;
     return world_call(world, "close", status);
+}
+
+bool world_is_always(const struct world *world)
+{
+    return world->options.durability == STRATA_ALWAYS;
 }
 
 bool world_reboot(struct world *world, const strata_backend *backend)
@@ -176,7 +188,7 @@ static bool settle_failure(struct world *world, const char *what, strata_status 
     uint64_t visible = 0;
     strata_watermarks(world->db, &visible, NULL);
     world->faults++;
-    if (!world->expect_faults || !world_is_fault(status))
+    if (!is_expected(world, status))
         return world_stop(world, "%s of version %llu: %s: %s", what, (unsigned long long)version,
                           strata_status_name(status), strata_error_message());
     if (error.outcome == STRATA_COMMIT_UNKNOWN) {
@@ -209,7 +221,7 @@ bool world_end(struct world *world, const char *what, strata_status status, bool
         return world_stop(world, "%s: version %llu is visible, not %llu", what,
                           (unsigned long long)visible, (unsigned long long)version);
     world->returned = version;
-    if (durable || world->options.durability == STRATA_ALWAYS)
+    if (durable)
         world->floor = version;
     world_note_durable(world);
     return true;
@@ -291,11 +303,12 @@ static void run_step(struct world *world, char letter)
 bool world_run(struct world *world, const char *script)
 {
     while (*script != '\0' && !world->stopped) {
-        char *after = NULL;
-        unsigned long count = strtoul(script, &after, 10);
-        if (after == script)
-            count = 1;
-        script = after;
+        unsigned long count = 1;
+        if (*script >= '0' && *script <= '9') {
+            char *after = NULL;
+            count = strtoul(script, &after, 10);
+            script = after;
+        }
         for (unsigned long i = 0; i < count && !world->stopped && *script != '\0'; i++)
             run_step(world, *script);
         script += *script != '\0';

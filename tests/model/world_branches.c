@@ -49,7 +49,9 @@ static void fork_branch(struct world *world, bool older)
     uint64_t version = now;
     if (older && now > created + 1)
         version = created + 1 + sim_below(&world->random, now - created);
-    strata_point point = strata_head(world_branch_name(world, from));
+    char from_name[MODEL_NAME_SIZE]; /* The model moves its names when it forks. */
+    snprintf(from_name, sizeof(from_name), "%s", world_branch_name(world, from));
+    strata_point point = strata_head(from_name);
     if (version != now)
         point.version = version;
     char name[MODEL_NAME_SIZE];

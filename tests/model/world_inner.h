@@ -18,6 +18,9 @@ void world_begin(struct world *world);
  * whether it succeeded. */
 bool world_end(struct world *world, const char *what, strata_status status, bool durable);
 
+/* Whether commits are durable when they return, unless they ask for less. Those of branches are not. */
+bool world_is_always(const struct world *world);
+
 /* Raises the floor to the durable watermark. */
 void world_note_durable(struct world *world);
 

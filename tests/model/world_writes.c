@@ -99,7 +99,7 @@ static void put_value(struct world *world, unsigned keys, size_t least, size_t m
                   value_of(&operand), 0);
         world_end(world, "put",
                   strata_kv_put(place.txn, place.space, key_of(&operand), value_of(&operand)),
-                  false);
+                  world_is_always(world));
     }
     close_place(&place);
     free(operand.value);
@@ -134,7 +134,7 @@ void world_delete(struct world *world)
         }
         const strata_status status = strata_kv_delete(place.txn, place.space, key_of(&operand));
         if (present)
-            world_end(world, "delete", status, false);
+            world_end(world, "delete", status, world_is_always(world));
         else
             world_call(world, "delete of nothing", status);
     }
@@ -155,7 +155,7 @@ void world_increment(struct world *world)
         if (world_end(world, "increment",
                       strata_kv_increment(place.txn, place.space, key_of(&operand), delta,
                                           blind ? NULL : &sum),
-                      false) &&
+                      world_is_always(world)) &&
             !blind && sum != expected)
             world_stop(world, "increment gave %lld, not %lld", (long long)sum, (long long)expected);
     }
@@ -180,7 +180,7 @@ void world_expiring(struct world *world)
         world_end(
             world, "put that expires",
             strata_kv_put_with(place.txn, NULL, key_of(&operand), value_of(&operand), &options),
-            false);
+            world_is_always(world));
     }
     close_place(&place);
     free(operand.value);
@@ -211,7 +211,7 @@ void world_writer(struct world *world)
         world_begin(world);
         model_put(world->model, place.branch, place.space_name, key_of(&operand),
                   value_of(&operand), 0);
-        world_end(world, "writer", write_in_pieces(&place, &operand), false);
+        world_end(world, "writer", write_in_pieces(&place, &operand), world_is_always(world));
     }
     close_place(&place);
     free(operand.value);
@@ -226,25 +226,24 @@ struct batch {
     size_t count;
 };
 
-static struct batch draw_batch(struct world *world)
+static void draw_batch(struct world *world, struct batch *out)
 {
-    struct batch batch = {.count = 0};
+    out->count = 0;
     const size_t wanted = 2 + (size_t)sim_below(&world->random, WORLD_WRITES_MAX - 1);
     const unsigned first = (unsigned)sim_below(&world->random, KEYS);
     for (size_t i = 0; i < wanted && i < WORLD_WRITES_MAX; i++) {
         struct operand operand = {{0}, NULL, 0};
         snprintf(operand.key, sizeof(operand.key), "k%02u", (first + 5 * (unsigned)i) % KEYS);
         draw_value(world, &operand, 0, SMALL_VALUE_MAX);
-        batch.operands[batch.count++] = operand;
+        out->operands[out->count++] = operand;
     }
-    for (size_t i = 0; i < batch.count; i++) {
+    for (size_t i = 0; i < out->count; i++) {
         const bool remove = sim_below(&world->random, 4) == 0;
-        batch.writes[i] =
-            (strata_kv_write){.key = key_of(&batch.operands[i]),
-                              .value = remove ? strata_view(NULL, 0) : value_of(&batch.operands[i]),
+        out->writes[i] =
+            (strata_kv_write){.key = key_of(&out->operands[i]),
+                              .value = remove ? strata_view(NULL, 0) : value_of(&out->operands[i]),
                               .remove = remove};
     }
-    return batch;
 }
 
 static void free_batch(struct batch *batch)
@@ -276,13 +275,14 @@ static bool begin_batch(struct world *world, const struct place *place, const st
 void world_many(struct world *world)
 {
     struct place place;
-    struct batch batch = draw_batch(world);
+    struct batch batch;
+    draw_batch(world, &batch);
     if (open_place(world, &place)) {
         const bool any = begin_batch(world, &place, &batch, batch.count);
         const strata_status status =
             strata_kv_put_many(place.txn, place.space, batch.writes, batch.count);
         if (any)
-            world_end(world, "many", status, false);
+            world_end(world, "many", status, world_is_always(world));
         else
             world_call(world, "many deletes of nothing", status);
     }
@@ -320,7 +320,8 @@ static strata_status fill_transaction(strata_txn *txn, strata_space *space,
 static void transaction_step(struct world *world, uint32_t durability)
 {
     struct place place;
-    struct batch batch = draw_batch(world);
+    struct batch batch;
+    draw_batch(world, &batch);
     const size_t kept = sim_below(&world->random, 2) == 0 ? batch.count : batch.count / 2;
     const strata_txn_options options = {.size = sizeof(options), .durability = durability};
     strata_txn *txn = NULL;
@@ -365,7 +366,7 @@ void world_delete_space(struct world *world)
             model_cancel(world->model);
         else
             world_end(world, "delete of a space", strata_space_delete(place.txn, place.space),
-                      false);
+                      world_is_always(world));
     }
     close_place(&place);
 }

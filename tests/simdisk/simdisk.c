@@ -462,9 +462,11 @@ static void settle_names(struct simdisk *disk, const char *folder, bool failing)
             disk->pending.at[kept++] = pending;
             continue;
         }
-        if (pending->change == SIM_NAMED)
+        if (pending->change == SIM_NAMED) {
             file->named_durable = true;
-        else
+            file->published = file->named;
+        }
+        if (pending->change == SIM_UNNAMED)
             retired[retiring++] = pending->file;
         sim_pending_drop(pending);
     }

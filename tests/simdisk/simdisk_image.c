@@ -156,14 +156,14 @@ struct simdisk *simdisk_mount(const struct simdisk_image *image,
         settle(image, survivors, i, &after.at[image->pending.at[i]->file], &random);
     for (size_t i = 0; i < after.count; i++) {
         struct sim_file *from = &after.at[i];
-        const bool was_durable = image->files.at[i].named_durable || image->files.at[i].retired;
-        if (!from->named_durable && !was_durable)
+        if (!from->named_durable && !from->published)
             continue;
         struct sim_file *file = sim_files_add(&disk->files, sim_name_share(from->name));
         file->durable = sim_content_share(from->durable);
         file->live = sim_content_share(from->durable);
         file->named = from->named_durable;
         file->named_durable = from->named_durable;
+        file->published = true;
         file->retired = !from->named_durable;
     }
     sim_files_release(&after);

@@ -22,7 +22,8 @@ struct sim_file {
     uint64_t append_end;
     bool named;         /* In its folder, for the running process. */
     bool named_durable; /* In its folder, whatever happens. */
-    bool retired;       /* Removed for good: the name must not come again. */
+    bool published;     /* Was named_durable while it was named: a crash could have shown it. */
+    bool retired;       /* Removed for good: if published, the name must not come again. */
     bool sealed;        /* A sync of it failed, or it came from an earlier life of the disk. */
 };
 

@@ -63,7 +63,7 @@ void fixture_crash(struct fixture *fixture)
     fixture_open(fixture);
 }
 
-void fixture_create(struct fixture *fixture)
+void fixture_create_sized(struct fixture *fixture, uint64_t memory_budget)
 {
     memset(fixture, 0, sizeof(*fixture));
     fixture->allocator = test_heap_init(&fixture->counted);
@@ -72,9 +72,14 @@ void fixture_create(struct fixture *fixture)
                                     .monotonic_us = fixture_now,
                                     .wait = fixture_wait};
     fixture->now_us = 1000;
-    fixture->memory_budget = 1 << 20;
+    fixture->memory_budget = memory_budget;
     assert_int_equal(memory_backend_create(&fixture->allocator, &fixture->backend), STRATA_OK);
     fixture_open(fixture);
+}
+
+void fixture_create(struct fixture *fixture)
+{
+    fixture_create_sized(fixture, 1 << 20);
 }
 
 void fixture_destroy(struct fixture *fixture)
@@ -169,8 +174,7 @@ void fixture_add(struct fixture *fixture, struct storage_writes *writes, const c
 strata_status fixture_commit(struct fixture *fixture, struct storage_writes *writes,
                              struct branch *branch, uint64_t since, strata_commit *out)
 {
-    const struct storage_commit_options options = {
-        .branch = branch, .since = since, .check = true};
+    const struct storage_commit_options options = {.branch = branch, .since = since, .check = true};
     return storage_commit(writes, &fixture->reader, &options, out);
 }
 
@@ -188,8 +192,8 @@ const char *fixture_get(struct fixture *fixture, const struct storage_view *view
     static char text[TEXT_SIZE_MAX];
     struct storage_row row;
     storage_enter(&fixture->reader);
-    assert_int_equal(
-        storage_get(&fixture->reader, view, space, KIND_KV, text_bytes(key), &row), STRATA_OK);
+    assert_int_equal(storage_get(&fixture->reader, view, space, KIND_KV, text_bytes(key), &row),
+                     STRATA_OK);
     const bool found = row.found;
     if (found)
         fixture_read_text(fixture, &row.row, text);
@@ -237,8 +241,8 @@ const char *fixture_history(struct fixture *fixture, const struct storage_view *
     static char text[TEXT_SIZE_MAX];
     struct storage_history history;
     text[0] = '\0';
-    assert_int_equal(storage_history_open(&fixture->reader, &fixture->storage, view, space,
-                                          KIND_KV, text_bytes(key), &history),
+    assert_int_equal(storage_history_open(&fixture->reader, &fixture->storage, view, space, KIND_KV,
+                                          text_bytes(key), &history),
                      STRATA_OK);
     for (;;) {
         storage_enter(&fixture->reader);
@@ -246,9 +250,9 @@ const char *fixture_history(struct fixture *fixture, const struct storage_view *
         if (history.row.found) {
             const struct row *row = &history.row.row;
             char version[32];
-            const int length = snprintf(version, sizeof(version), "%llu%s",
-                                        (unsigned long long)row->from,
-                                        row->kind == ROW_DELETE ? "-" : "=");
+            const int length =
+                snprintf(version, sizeof(version), "%llu%s", (unsigned long long)row->from,
+                         row->kind == ROW_DELETE ? "-" : "=");
             append_text(text, text[0] == '\0' ? "" : " ", bytes_of(version, (size_t)length));
             append_text(text, "", row->value);
         }

@@ -22,6 +22,7 @@ struct fixture {
 
 /* A new database of one MiB, opened. Does not move afterwards. */
 void fixture_create(struct fixture *fixture);
+void fixture_create_sized(struct fixture *fixture, uint64_t memory_budget);
 void fixture_destroy(struct fixture *fixture);
 
 void fixture_close(struct fixture *fixture);

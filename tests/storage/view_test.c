@@ -22,9 +22,9 @@ static struct storage_space *default_space(struct fixture *fixture)
 
 static struct branch *forked(struct fixture *fixture, const struct branch *from, const char *name)
 {
-    assert_int_equal(storage_branch_fork(&fixture->storage, &fixture->reader, from, UINT64_MAX,
-                                         name, NULL),
-                     STRATA_OK);
+    assert_int_equal(
+        storage_branch_fork(&fixture->storage, &fixture->reader, from, UINT64_MAX, name, NULL),
+        STRATA_OK);
     return fixture_branch(fixture, name);
 }
 
@@ -172,8 +172,8 @@ static void own_writes_come_first(void **state)
     assert_null(fixture_get(fixture, &view, space, "b"));
     assert_string_equal(fixture_get(fixture, &view, space, "c"), "committed");
     storage_enter(&fixture->reader);
-    assert_int_equal(
-        storage_get(&fixture->reader, &view, space, KIND_KV, text_bytes("a"), &row), STRATA_OK);
+    assert_int_equal(storage_get(&fixture->reader, &view, space, KIND_KV, text_bytes("a"), &row),
+                     STRATA_OK);
     assert_int_equal(row.row.from, 0);
     storage_unpin(&fixture->reader, &row);
     storage_leave(&fixture->reader);
@@ -249,6 +249,27 @@ static void long_values_are_read_in_pieces(void **state)
     storage_leave(&fixture->reader);
 }
 
+static void reads_take_no_memory_once_warm(void **state)
+{
+    struct fixture *fixture = *state;
+    struct storage_space *space = default_space(fixture);
+    fixture_put(fixture, fixture->main_branch, space, "a", "in a table");
+    fixture_flush(fixture);
+    struct branch *child = forked(fixture, fixture->main_branch, "child");
+    fixture_put(fixture, child, space, "b", "in memory");
+    const struct storage_view view = fixture_head(fixture, child);
+    uint64_t before = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        if (i == 1)
+            before = fixture->counted.requests;
+        assert_string_equal(fixture_get(fixture, &view, space, "a"), "in a table");
+        assert_string_equal(fixture_get(fixture, &view, space, "b"), "in memory");
+        assert_null(fixture_get(fixture, &view, space, "c"));
+    }
+    assert_int_equal(fixture->counted.requests, before);
+    fixture_leave_branch(fixture, child);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_of_every_size_are_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_space_nobody_wrote_to_is_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_values_are_read_in_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_take_no_memory_once_warm, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,17 +51,17 @@ static strata_status counter_decide(void *context, const struct storage_view *vi
 }
 
 static strata_status increment_alone(struct kv_context *context, struct storage_write *write,
-                                     int64_t delta, int64_t *out)
+                                     int64_t delta, bool blind, int64_t *sum_out)
 {
     struct counter_step step = {.context = context, .delta = delta};
     store_u64(step.bytes, (uint64_t)delta);
     write->value = bytes_of(step.bytes, COUNTER_SIZE);
-    if (out == NULL) {
+    if (blind) {
         write->flags = BATCH_INCREMENT;
         return kv_commit_one(context, write, NULL, NULL);
     }
     TRY(kv_commit_one(context, write, counter_decide, &step));
-    *out = step.sum;
+    *sum_out = step.sum;
     return STRATA_OK;
 }
 
@@ -119,21 +119,24 @@ static strata_status counter_plan(struct kv_context *context, struct storage_wri
 }
 
 static strata_status increment_own(struct kv_context *context, struct storage_write *write,
-                                   int64_t delta, int64_t *out)
+                                   int64_t delta, bool blind, int64_t *sum_out)
 {
-    int64_t number, sum;
+    int64_t number;
     uint8_t bytes[COUNTER_SIZE];
     storage_enter(context->reader);
-    const strata_status status = counter_plan(context, write, delta, out == NULL, &number, &sum);
+    const strata_status status = counter_plan(context, write, delta, blind, &number, sum_out);
     storage_leave(context->reader);
     if (status != STRATA_OK)
         return status;
     store_u64(bytes, (uint64_t)number);
     write->value = bytes_of(bytes, COUNTER_SIZE);
-    TRY(kv_add_write(context, write));
-    if (out != NULL)
-        *out = sum;
-    return STRATA_OK;
+    return kv_add_write(context, write);
+}
+
+/* Whether the addition can be left to the commit, which knows nothing of deletions of whole spaces. */
+static bool increment_may_be_blind(const struct storage_space *space, const int64_t *out)
+{
+    return out == NULL && !atomic_load(&space->deletions);
 }
 
 strata_status kv_increment(struct kv_context *context, struct storage_space *space,
@@ -141,7 +144,13 @@ strata_status kv_increment(struct kv_context *context, struct storage_space *spa
 {
     struct storage_write write = {
         .space = space, .kind = KIND_KV, .row = ROW_COUNTER, .key = key, .flags = 0};
+    const bool blind = increment_may_be_blind(space, out);
+    int64_t sum = 0;
     if (context->alone)
-        return increment_alone(context, &write, delta, out);
-    return increment_own(context, &write, delta, out);
+        TRY(increment_alone(context, &write, delta, blind, &sum));
+    else
+        TRY(increment_own(context, &write, delta, blind, &sum));
+    if (out != NULL)
+        *out = sum;
+    return STRATA_OK;
 }
