@@ -1,4 +1,5 @@
 #include "commit/committer.h"
+#include "commit/batch_state.h"
 
 #include "core/memory.h"
 #include "core/plant.h"
@@ -50,19 +51,6 @@ int64_t batch_row_expiry(const struct batch_row *row, int64_t commit_us)
     return row->expires_us > INT64_MAX - commit_us ? INT64_MAX : commit_us + row->expires_us;
 }
 
-/* The storage key of a batch's row, in `key`. */
-static strata_status batch_storage_key(struct buffer *key, uint64_t branch,
-                                       const struct batch_row *row)
-{
-    uint8_t *to;
-    buffer_truncate(key, 0);
-    TRY(buffer_extend(key, KEY_PREFIX_SIZE + row->key.length, &to));
-    key_prefix_store(to, (row->flags & BATCH_SYSTEM) != 0 ? BRANCH_SYSTEM : branch, row->space);
-    if (row->key.length > 0)
-        memcpy(to + KEY_PREFIX_SIZE, row->key.data, row->key.length);
-    return STRATA_OK;
-}
-
 static struct bytes request_batch(const struct commit_request *request)
 {
     return bytes_after(buffer_view(request->record), WAL_RECORD_HEADER_SIZE);
@@ -75,89 +63,6 @@ static uint64_t request_charge(const struct commit_request *request)
     return request->fill != NULL ? charge + FILL_CHARGE : charge;
 }
 
-static strata_status commit_conflict(struct committer *committer)
-{
-    atomic_fetch_add(&committer->conflict_count, 1);
-    const strata_status status =
-        failure(STRATA_CONFLICT, "another commit wrote one of the keys first");
-    failure_outcome(STRATA_NOT_COMMITTED, 0);
-    return status;
-}
-
-/* First committer wins. Blind increments and the system's rows never clash. */
-static strata_status commit_check(struct committer *committer, const struct tableset *set,
-                                  const struct commit_request *request, struct buffer *key)
-{
-    struct bytes batch = request_batch(request);
-    struct batch_header header;
-    TRY(batch_header_take(&batch, &header));
-    for (uint64_t i = 0; i < header.row_count; i++) {
-        struct batch_row row;
-        bool changed;
-        TRY(batch_row_take(&batch, &row));
-        if ((row.flags & (BATCH_INCREMENT | BATCH_SYSTEM)) != 0)
-            continue;
-        TRY(batch_storage_key(key, header.branch, &row));
-        TRY(tableset_changed(set, buffer_view(key), request->since, &changed));
-        if (changed)
-            return commit_conflict(committer);
-    }
-    return STRATA_OK;
-}
-
-/* The counter that an increment adds to, as the newest version has it, in the branch or above. */
-static strata_status commit_counter(struct committer *committer, const struct tableset *set,
-                                    const struct commit_request *request,
-                                    const struct batch_row *increment, int64_t now_us,
-                                    struct buffer *key, int64_t *out)
-{
-    struct lineage at = lineage_start(request->branch, atomic_load(&committer->visible));
-    for (*out = 0; at.branch != NULL; lineage_up(&at)) {
-        struct found_row found;
-        TRY(batch_storage_key(key, at.branch->id, increment));
-        TRY(tableset_find(set, buffer_view(key), at.cap, &found));
-        if (!found.found)
-            continue;
-        const struct row row = found.row;
-        const bool live =
-            row.kind != ROW_DELETE && (row.expires_us == 0 || row.expires_us > now_us);
-        strata_status status = STRATA_OK;
-        if (live && row.kind == ROW_COUNTER)
-            *out = (int64_t)load_u64(row.value.data);
-        else if (live)
-            status = failure(STRATA_MISMATCH, "an increment meets a value that is no counter");
-        cache_unpin(committer->cache, found.pin);
-        return status;
-    }
-    return STRATA_OK;
-}
-
-/* Turns every increment of the batch into the value it leads to. */
-static strata_status commit_resolve(struct committer *committer, const struct tableset *set,
-                                    struct commit_request *request, int64_t now_us,
-                                    struct buffer *key)
-{
-    struct bytes batch = request_batch(request);
-    struct batch_header header;
-    TRY(batch_header_take(&batch, &header));
-    for (uint64_t i = 0; i < header.row_count; i++) {
-        uint8_t *head = request->record->data + (request->record->length - batch.length);
-        struct batch_row row;
-        int64_t value;
-        TRY(batch_row_take(&batch, &row));
-        if ((row.flags & BATCH_INCREMENT) == 0)
-            continue;
-        TRY(commit_counter(committer, set, request, &row, now_us, key, &value));
-        const int64_t delta = (int64_t)load_u64(row.value.data);
-        if (delta > 0 ? value > INT64_MAX - delta : value < INT64_MIN - delta)
-            return failure(STRATA_INVALID, "an increment overflows its counter");
-        uint8_t *bytes = request->record->data + (row.value.data - request->record->data);
-        store_u64(bytes, (uint64_t)(value + delta));
-        *head &= (uint8_t)~BATCH_INCREMENT;
-    }
-    return STRATA_OK;
-}
-
 /* Inserts the rows of a batch; room was reserved. */
 static strata_status commit_apply(struct memtable *memtable, struct bytes batch, uint64_t version,
                                   int64_t time_us, struct buffer *key)
@@ -168,7 +73,7 @@ static strata_status commit_apply(struct memtable *memtable, struct bytes batch,
     for (uint64_t i = 0; i < header.row_count; i++) {
         struct batch_row row;
         TRY(batch_row_take(&batch, &row));
-        TRY(batch_storage_key(key, header.branch, &row));
+        TRY(batch_storage_key(header.branch, &row, key));
         memtable_insert(memtable, &(struct row){.key = buffer_view(key),
                                                 .value = row.value,
                                                 .from = version,
@@ -243,6 +148,18 @@ static strata_status commit_room(struct committer *committer, struct epoch_slot 
     return committer_check(committer);
 }
 
+/* First committer wins. */
+static strata_status commit_check(struct committer *committer, const struct tableset *set,
+                                  const struct commit_request *request)
+{
+    bool changed;
+    TRY(batch_changed(set, request_batch(request), request->since, &committer->key, &changed));
+    if (!changed)
+        return STRATA_OK;
+    atomic_fetch_add(&committer->conflict_count, 1);
+    return failure(STRATA_CONFLICT, "another commit wrote one of the keys first");
+}
+
 /* Steps before a version is taken: what can go wrong without a trace. Lock and epoch are held. */
 static strata_status commit_prepare(struct committer *committer, struct commit_request *request,
                                     int64_t now_us)
@@ -251,9 +168,11 @@ static strata_status commit_prepare(struct committer *committer, struct commit_r
     if (request->branch != NULL && atomic_load(&request->branch->deleted))
         return failure(STRATA_CONFLICT, "the branch has been deleted");
     if (request->check)
-        TRY(commit_check(committer, set, request, &committer->key));
+        TRY(commit_check(committer, set, request));
     if (request->increments)
-        TRY(commit_resolve(committer, set, request, now_us, &committer->key));
+        TRY(batch_resolve_increments(set, committer->cache, request->branch,
+                                     atomic_load(&committer->visible), now_us, &committer->key,
+                                     request->record));
     return memtable_reserve(set->memtables[0], request->rows,
                             request->record->length + request->rows * KEY_PREFIX_SIZE,
                             BATCH_MESSAGE_SIZE_MAX);

@@ -161,7 +161,9 @@ static strata_status publish_bytes(struct manifests *manifests, uint64_t number,
         return failure_at(STRATA_TOO_BIG, name, 0, "%s would have %zu bytes", name, bytes.length);
     manifests->newest = number; /* Whatever comes of it, the number is used. */
     const strata_status status = write_manifest(manifests->backend, name, bytes, &written);
-    if (status != STRATA_OK && written)
+    /* What is left of a creation does no harm: torn, it is passed over; whole, it says that the
+     * database is empty. Removed, its number would be taken again. */
+    if (status != STRATA_OK && written && manifests->published != 0)
         return take_manifest_back(manifests, name);
     return status;
 }

@@ -162,10 +162,26 @@ strata_status tableset_find(const struct tableset *set, struct bytes key, uint64
     return STRATA_OK;
 }
 
+/* The newest row of `key` in a run, if it is newer than `since`; `*found`: there is any row of it. */
+static strata_status run_changed(struct run *run, struct bytes key, uint64_t hash, uint64_t since,
+                                 bool *found, bool *out)
+{
+    bool newer = false;
+    struct row row;
+    struct cached_frame *pin = NULL;
+    TRY(run_find(run, key, hash, UINT64_MAX, found, &row, &pin, &newer));
+    if (*found) {
+        *out = row.from > since;
+        cache_unpin(run->store->cache, pin);
+    }
+    return STRATA_OK;
+}
+
 strata_status tableset_changed(const struct tableset *set, struct bytes key, uint64_t since,
                                bool *out)
 {
     struct row row;
+    bool found = false;
     *out = false;
     for (uint32_t i = 0; i < set->memtable_count; i++) {
         const struct memtable *memtable = set->memtables[i];
@@ -177,16 +193,13 @@ strata_status tableset_changed(const struct tableset *set, struct bytes key, uin
         }
     }
     const uint64_t hash = hash64(key, 0);
-    for (uint32_t i = 0; i < set->live_count && set->live[i]->max_version > since; i++) {
-        bool found;
-        bool newer = false;
-        struct cached_frame *pin = NULL;
-        TRY(run_find(set->live[i], key, hash, UINT64_MAX, &found, &row, &pin, &newer));
-        if (found) {
-            *out = row.from > since;
-            cache_unpin(set->live[i]->store->cache, pin);
-            return STRATA_OK;
-        }
+    for (uint32_t i = 0; i < set->live_count && set->live[i]->max_version > since && !found; i++)
+        TRY(run_changed(set->live[i], key, hash, since, &found, out));
+    /* A deletion that a merge took out of the live runs is in history. */
+    for (uint32_t i = 0; i < set->history_count && !found && !*out; i++) {
+        bool here = false;
+        if (set->history[i]->max_version > since)
+            TRY(run_changed(set->history[i], key, hash, since, &here, out));
     }
     return STRATA_OK;
 }

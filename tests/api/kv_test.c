@@ -214,9 +214,8 @@ static void a_condition_compares_long_values(void **state)
     enum { SIZE = 300000 };
     unsigned char *bytes = malloc(SIZE);
     fill_bytes(bytes, SIZE, 5);
-    strata_kv_put_options options = {.size = sizeof(options),
-                                     .condition = STRATA_IF_VALUE,
-                                     .expected_value = {bytes, SIZE}};
+    strata_kv_put_options options = {
+        .size = sizeof(options), .condition = STRATA_IF_VALUE, .expected_value = {bytes, SIZE}};
     expect_ok(strata_kv_put(scene->txn, NULL, K, strata_view(bytes, SIZE)));
     bytes[SIZE - 1] ^= 1;
     expect(strata_kv_put_with(scene->txn, NULL, K, strata_text("x"), &options), STRATA_CONFLICT);

@@ -273,7 +273,8 @@ static void a_kept_value_outlives_everything(void **state)
     strata_row row;
     for (unsigned i = 0; i < 3; i++) {
         fill_bytes(bytes, sizes[i], i);
-        expect_ok(strata_kv_put(scene->txn, NULL, strata_view(&i, 1), strata_view(bytes, sizes[i])));
+        expect_ok(
+            strata_kv_put(scene->txn, NULL, strata_view(&i, 1), strata_view(bytes, sizes[i])));
     }
     expect_ok(strata_checkpoint(scene->db));
     strata_txn *txn = begin(scene);

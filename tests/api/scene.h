@@ -51,8 +51,7 @@ void expect_status(strata_status status, strata_status wanted, const char *call,
 /* A call that fails with STRATA_INVALID and says `word`. */
 void expect_invalid_status(strata_status status, const char *word, const char *call,
                            const char *file, int line);
-#define expect_invalid(call, word)                                                                 \
-    expect_invalid_status((call), (word), #call, __FILE__, __LINE__)
+#define expect_invalid(call, word) expect_invalid_status((call), (word), #call, __FILE__, __LINE__)
 
 void put(strata_txn *txn, const char *key, const char *value);
 

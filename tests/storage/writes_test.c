@@ -342,7 +342,10 @@ static void a_late_registration_keeps_the_deletion_of_its_space(void **state)
     assert_int_equal(storage_writes_add(&fixture->writes, &write, fixture->now_us), STRATA_OK);
     fixture_put(fixture, fixture->main_branch, space, "b", "gone");
     fixture_put(fixture, fixture->main_branch, space, "", NULL);
+    const uint64_t now = fixture_head(fixture, fixture->main_branch).version;
     assert_int_equal(fixture_commit(fixture, &fixture->writes, fixture->main_branch, 0, &commit),
+                     STRATA_CONFLICT);
+    assert_int_equal(fixture_commit(fixture, &fixture->writes, fixture->main_branch, now, &commit),
                      STRATA_OK);
     fixture_crash(fixture);
     space = fixture_space(fixture, "shared");
