@@ -96,7 +96,8 @@ static double metric_live_memory(const struct metric_source *source)
 
 static double metric_peak_memory(const struct metric_source *source)
 {
-    return (double)atomic_load(&source->store->memory.peak_bytes) +
+    const size_t structs = sizeof(*source->store) + sizeof(*source->db);
+    return (double)structs + (double)atomic_load(&source->store->memory.peak_bytes) +
            (double)atomic_load(&source->db->memory.peak_bytes);
 }
 

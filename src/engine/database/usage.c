@@ -2,7 +2,10 @@
 
 uint64_t database_memory(const strata *db)
 {
-    return atomic_load(&db->storage.store->memory.live_bytes) + atomic_load(&db->memory.live_bytes);
+    const struct store *store = db->storage.store;
+    /* The struct of the store is taken before its memory can count. */
+    return sizeof(*store) + atomic_load(&store->memory.live_bytes) +
+           atomic_load(&db->memory.live_bytes) + sizeof(*db);
 }
 
 static void usage_add_runs(struct run *const *runs, uint32_t count, uint64_t *bytes_out,
