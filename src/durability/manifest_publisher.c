@@ -119,16 +119,39 @@ out:
 
 /* ---- Publishing --------------------------------------------------------------------------- */
 
-/* Writes the object and makes it and its name durable; `*written`: some of it may be there. */
+/* How far a manifest came that was not published. */
+enum manifest_fate {
+    FATE_NOTHING, /* There is no object, or none that can ever pass its check. */
+    FATE_UNKNOWN  /* It may be whole, now or after a crash. */
+};
+
+/* Whether an append that failed has left less than the whole; then the rest never comes. */
+static enum manifest_fate fate_of_torn(const struct object *object, struct bytes bytes)
+{
+    uint8_t last;
+    size_t size;
+    if (object_read_some(object, bytes.length - 1, &last, 1, &size) != STRATA_OK)
+        return FATE_UNKNOWN;
+    return size == 0 ? FATE_NOTHING : FATE_UNKNOWN;
+}
+
+/* Writes the object and makes it and its name durable. */
 static strata_status write_manifest(const strata_backend *backend, const char *name,
-                                    struct bytes bytes, bool *written)
+                                    struct bytes bytes, enum manifest_fate *fate)
 {
     strata_status status = STRATA_OK;
     struct object object = {.handle = NULL};
-    *written = false;
+    *fate = FATE_NOTHING;
     TRY(object_create(backend, name, 0, &object));
-    *written = true;
-    TRY_OUT(object_append(&object, bytes));
+    status = object_append(&object, bytes);
+    if (status != STRATA_OK) {
+        strata_error reason;
+        failure_save(&reason);
+        *fate = fate_of_torn(&object, bytes);
+        status = failure_restore(&reason);
+        goto out;
+    }
+    *fate = FATE_UNKNOWN;
     TRY_OUT(object_sync(&object));
     TRY_OUT(backend_sync_names(backend, LAYOUT_MANIFEST_FOLDER));
 
@@ -137,34 +160,31 @@ out:
     return status;
 }
 
-/* Removes what a publication that failed has left. Unless that is certain, it may rule. */
-static strata_status take_manifest_back(struct manifests *manifests, const char *name)
+static strata_status manifests_halt(struct manifests *manifests, const char *name)
 {
     strata_error reason;
     failure_save(&reason);
-    if (backend_remove(manifests->backend, name) == STRATA_OK &&
-        backend_sync_names(manifests->backend, LAYOUT_MANIFEST_FOLDER) == STRATA_OK)
-        return failure_restore(&reason);
     manifests->halted = true;
     const strata_status status =
-        failure_at(STRATA_HALTED, name, 0, "%s may be there or not: writes are over", name);
+        failure_at(STRATA_HALTED, name, 0, "%s may be whole or not: writes are over", name);
     failure_system(reason.system_error);
     return status;
 }
 
+/* A torn object stays: it is passed over, and keeps its number from being taken again. One that may
+ * be whole ends all writing, for it may rule after a crash; but of a creation, it would say no more
+ * than that the database is empty. */
 static strata_status publish_bytes(struct manifests *manifests, uint64_t number, struct bytes bytes)
 {
     char name[LAYOUT_NAME_SIZE];
-    bool written;
+    enum manifest_fate fate;
     layout_manifest_name(number, name);
     if (bytes.length > MANIFEST_SIZE_MAX)
         return failure_at(STRATA_TOO_BIG, name, 0, "%s would have %zu bytes", name, bytes.length);
     manifests->newest = number; /* Whatever comes of it, the number is used. */
-    const strata_status status = write_manifest(manifests->backend, name, bytes, &written);
-    /* What is left of a creation does no harm: torn, it is passed over; whole, it says that the
-     * database is empty. Removed, its number would be taken again. */
-    if (status != STRATA_OK && written && manifests->published != 0)
-        return take_manifest_back(manifests, name);
+    const strata_status status = write_manifest(manifests->backend, name, bytes, &fate);
+    if (status != STRATA_OK && fate == FATE_UNKNOWN && manifests->published != 0)
+        return manifests_halt(manifests, name);
     return status;
 }
 

@@ -14,10 +14,21 @@ static void job_drop_inputs(struct job *job)
     job->memtable = NULL;
 }
 
+static void job_discard_objects(struct store *store, const struct job *job)
+{
+    /* What a publication of unknown outcome lists may be what the next open finds. */
+    if (atomic_load(&store->committer.halted))
+        return;
+    struct garbage_item *item = rewrite_objects(&job->rewrite);
+    if (item == NULL)
+        atomic_store(&store->untidy, true);
+    garbage_add(&store->garbage, item);
+}
+
 void store_end_job(struct store *store, struct job *job, bool abandoned)
 {
     if (abandoned && job->running)
-        garbage_add(&store->garbage, rewrite_objects(&job->rewrite));
+        job_discard_objects(store, job);
     rewrite_release(&job->rewrite);
     job_drop_inputs(job);
     job->running = false;

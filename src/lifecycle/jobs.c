@@ -35,22 +35,29 @@ strata_status store_sync(struct store *store)
 
 /* ---- steps ---- */
 
+/* Whether it failed a moment ago. */
+static bool job_waits(const struct store *store, const struct job *job)
+{
+    return job->retry_at_us > 0 && store_monotonic(store) < job->retry_at_us;
+}
+
 static bool job_due(struct store *store, enum job_kind kind, struct epoch_slot *slot)
 {
     const struct job *job = &store->jobs[kind];
-    if (atomic_load(&store->committer.halted) && kind != JOB_RECLAIM)
+    /* A halted store removes nothing: what a failed manifest lists may be needed after all. */
+    if (atomic_load(&store->committer.halted))
         return false;
-    if (job->retry_at_us > 0 && store_monotonic(store) < job->retry_at_us)
+    if (job_waits(store, job))
         return false;
     switch (kind) {
     case JOB_SYNC:
         return store_sync_due(store);
     case JOB_FLUSH:
         return job->running || store_flush_due(store, slot);
-    case JOB_MERGE:
-        return job->running || store_merge_due(store, slot);
     case JOB_RECLAIM:
         return store_reclaim_due(store);
+    case JOB_MERGE:
+        return job->running || store_merge_due(store, slot);
     case JOB_COUNT:
         break;
     }
@@ -65,10 +72,10 @@ static strata_status job_step(struct store *store, enum job_kind kind, struct ep
         return store_sync(store);
     case JOB_FLUSH:
         return store_flush_step(store, job, slot);
-    case JOB_MERGE:
-        return store_merge_step(store, job, slot);
     case JOB_RECLAIM:
         return store_reclaim_step(store, slot);
+    case JOB_MERGE:
+        return store_merge_step(store, job, slot);
     case JOB_COUNT:
         break;
     }
@@ -90,20 +97,21 @@ static enum job_kind job_claim(struct store *store, enum job_kind first, enum jo
 
 static void job_log_failure(const struct store *store, enum job_kind kind)
 {
-    static const char *const names[JOB_COUNT] = {"sync", "flush", "merge", "reclaim"};
+    static const char *const names[JOB_COUNT] = {"sync", "flush", "reclaim", "merge"};
     const strata_logger *logger = store->options.logger;
     if (logger != NULL)
         logger->write(logger->context, STRATA_LOG_ERROR, names[kind], strata_error_message());
 }
 
+/* Does a step of the most urgent job from `first` to `last`; `*did`: which, JOB_COUNT for none. */
 static strata_status store_step_between(struct store *store, struct epoch_slot *slot,
-                                        enum job_kind first, enum job_kind last, bool *did)
+                                        enum job_kind first, enum job_kind last, enum job_kind *did)
 {
     mutex_lock(&store->jobs_lock);
     const enum job_kind kind = job_claim(store, first, last, slot);
     mutex_unlock(&store->jobs_lock);
-    *did = kind != JOB_COUNT;
-    if (!*did)
+    *did = kind;
+    if (kind == JOB_COUNT)
         return STRATA_OK;
 
     const strata_status status = job_step(store, kind, slot);
@@ -122,15 +130,32 @@ static strata_status store_step_between(struct store *store, struct epoch_slot *
     return status;
 }
 
+/* For those who wait for something else: space that cannot be given back now is no failure. */
 static strata_status store_step_up_to(struct store *store, struct epoch_slot *slot,
                                       enum job_kind last, bool *did)
 {
-    return store_step_between(store, slot, JOB_SYNC, last, did);
+    enum job_kind kind;
+    const strata_status status = store_step_between(store, slot, JOB_SYNC, last, &kind);
+    *did = kind != JOB_COUNT;
+    return kind == JOB_RECLAIM ? STRATA_OK : status;
 }
 
 strata_status store_step(struct store *store, struct epoch_slot *slot, bool *did)
 {
-    return store_step_up_to(store, slot, JOB_RECLAIM, did);
+    enum job_kind kind;
+    const strata_status status = store_step_between(store, slot, JOB_SYNC, JOB_MERGE, &kind);
+    *did = kind != JOB_COUNT;
+    return status;
+}
+
+/* Gives back for a while: where there are no threads, or before saying that space is back. */
+static void store_give_back(struct store *store, struct epoch_slot *slot, unsigned steps)
+{
+    enum job_kind kind = JOB_RECLAIM;
+    while (kind != JOB_COUNT && steps-- > 0) {
+        if (store_step_between(store, slot, JOB_RECLAIM, JOB_RECLAIM, &kind) != STRATA_OK)
+            return; /* It is tried again later. */
+    }
 }
 
 /* ---- background threads ---- */
@@ -184,7 +209,7 @@ void store_stop_threads(struct store *store)
 
 /* ---- callers that drive or wait ---- */
 
-/* Whether a job up to `last` is due or in somebody's hands; fills in the failure that holds it up. */
+/* Whether a job up to `last` is due or in somebody's hands; fills in a failure that holds one up. */
 static bool jobs_pending(struct store *store, enum job_kind last, struct epoch_slot *slot,
                          bool *failed, strata_error *error)
 {
@@ -193,7 +218,7 @@ static bool jobs_pending(struct store *store, enum job_kind last, struct epoch_s
     mutex_lock(&store->jobs_lock);
     for (enum job_kind kind = JOB_SYNC; kind <= last; kind++) {
         const struct job *job = &store->jobs[kind];
-        if (job->retry_at_us > 0 && !job->claimed) {
+        if (kind != JOB_RECLAIM && !job->claimed && job_waits(store, job)) {
             *failed = true;
             *error = job->error;
         }
@@ -332,9 +357,6 @@ strata_status store_compact(struct store *store, const strata_progress *progress
 
 /* ---- back-pressure ---- */
 
-/* With more runs than this, writers wait for merges too; without threads, they do them. */
-enum { ROOM_RUNS_MAX = 24, ROOM_RUNS_DRIVEN = 8, ROOM_RECLAIM_STEPS = 64 };
-
 void store_committed(void *context)
 {
     struct store *store = context;
@@ -406,18 +428,6 @@ static strata_status room_freeze(struct store *store)
     return STRATA_OK;
 }
 
-/* Without threads nobody else removes what is not needed any more. Under committer.lock. */
-static strata_status room_reclaim(struct store *store, struct epoch_slot *slot)
-{
-    bool did = true;
-    strata_status status = STRATA_OK;
-    mutex_unlock(&store->committer.lock);
-    for (unsigned i = 0; i < ROOM_RECLAIM_STEPS && did && status == STRATA_OK; i++)
-        status = store_step_between(store, slot, JOB_RECLAIM, JOB_RECLAIM, &did);
-    mutex_lock(&store->committer.lock);
-    return status;
-}
-
 strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
 {
     struct store *store = context;
@@ -432,6 +442,10 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
     while (status == STRATA_OK) {
         const struct room room = room_look(store, slot, charge);
         if (room.fits)
+            break;
+        /* A halted store makes no room, ever. */
+        status = committer_check(&store->committer);
+        if (status != STRATA_OK)
             break;
         if (room.memtable && room.runs) {
             status = room_freeze(store);
@@ -449,8 +463,12 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
     }
     if (waited)
         room_count_stall(store, start);
-    if (status == STRATA_OK && store->options.background_threads == 0)
-        status = room_reclaim(store, slot);
+    if (status == STRATA_OK && store->options.background_threads == 0) {
+        /* Nobody else removes what is not needed any more. */
+        mutex_unlock(&store->committer.lock);
+        store_give_back(store, slot, DRIVEN_RECLAIM_STEPS);
+        mutex_lock(&store->committer.lock);
+    }
     epoch_slot_give(slot);
     return status;
 }

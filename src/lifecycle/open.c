@@ -269,7 +269,8 @@ static strata_status store_load(struct store *store)
 static strata_status store_start_log(struct store *store, const struct wal_tail *tail)
 {
     const bool clean = tail->segment_count == 0;
-    atomic_store(&store->orphans_below, clean ? 0 : atomic_load(&store->reserved_object));
+    /* A recovery that flushed has set numbers aside that are still to be used. */
+    atomic_store(&store->orphans_below, clean ? 0 : atomic_load(&store->next_object));
     TRY(wal_start(&store->wal, store->backend, store->memory_allocator, &store->identity,
                   store->profile.segment_bytes_first, tail, store->manifests.published));
     store->logged = true;

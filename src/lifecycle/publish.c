@@ -104,7 +104,7 @@ static void publish_install(struct store *store, const struct store_change *chan
                             const struct arena *arena)
 {
     for (uint32_t i = 0; i < change->removed_count; i++)
-        atomic_store(&change->removed[i]->obsolete, true);
+        run_retire(change->removed[i]);
     tables_install(&store->tables, set, change->values);
     arena_release(&store->published_arena);
     store->published_arena = *arena;

@@ -4,8 +4,9 @@
 
 strata_status store_reader_open(struct store *store, const char *label, struct store_reader *out)
 {
-    *out = (struct store_reader){.store = store};
+    *out = (struct store_reader){.store = NULL};
     TRY(epoch_slot_take(&store->epochs, &out->slot));
+    out->store = store;
     if (label != NULL)
         strncpy(out->label, label, sizeof(out->label) - 1);
     out->since_us = store->options.clock->wall_us(store->options.clock->context);

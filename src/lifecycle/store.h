@@ -57,7 +57,8 @@ struct store_options {
     uint32_t builder_count;
 };
 
-enum job_kind { JOB_SYNC, JOB_FLUSH, JOB_MERGE, JOB_RECLAIM, JOB_COUNT };
+/* Most urgent first. */
+enum job_kind { JOB_SYNC, JOB_FLUSH, JOB_RECLAIM, JOB_MERGE, JOB_COUNT };
 
 /* A job is a state machine: each step is short. `claimed`: a thread is in one of its steps. */
 struct job {
@@ -134,15 +135,19 @@ struct store {
     struct condition jobs_changed; /* A step ended, or there is work. */
     struct job jobs[JOB_COUNT];
     _Atomic bool stopping;
-    bool compacting;      /* Merge all there is. */
-    int64_t last_sync_us; /* Monotonic. */
+    uint32_t compactor_count;     /* Guarded by jobs_lock. */
+    _Atomic uint64_t compact_to;  /* Merge all there is up to this version; 0: as need be. */
+    _Atomic int64_t last_sync_us; /* Monotonic. */
     struct thread threads[STORE_THREADS_MAX];
     uint32_t thread_count;
     _Atomic bool old_logs;      /* Segments may be left that are not needed. */
     _Atomic bool old_manifests; /* Likewise manifests. */
     _Atomic uint64_t
         orphans_below; /* Table objects below it that nothing lists are to be removed; 0: done. */
-    uint32_t orphan_folder;
+    uint32_t orphan_folder;         /* Being looked through, */
+    uint64_t orphan_next;           /* from this number on. */
+    _Atomic int64_t retired_try_us; /* Monotonic: what is retired is not tried before. */
+    _Atomic bool untidy;            /* Objects are left that only the next open can find. */
 
     _Atomic uint64_t held_bytes; /* Of values that callers hold. */
     _Atomic uint32_t handle_count;
@@ -222,7 +227,8 @@ STRATA_CHECKED strata_status store_flush_all(struct store *store);
 /* As strata_compact. */
 STRATA_CHECKED strata_status store_compact(struct store *store, const strata_progress *progress);
 
-/* Does steps of the most urgent jobs until there is none of that kind or a more urgent one to do. */
+/* Does steps of the most urgent jobs until there is none of that kind or a more urgent one to do.
+ * Space that cannot be given back fails nobody: it is tried again later. */
 STRATA_CHECKED strata_status store_drain(struct store *store, struct epoch_slot *slot,
                                          enum job_kind kind);
 
@@ -243,10 +249,13 @@ STRATA_CHECKED strata_status store_flush_step(struct store *store, struct job *j
 bool store_merge_due(struct store *store, struct epoch_slot *slot);
 STRATA_CHECKED strata_status store_merge_step(struct store *store, struct job *job,
                                               struct epoch_slot *slot);
+/* Whether everything up to `version` is merged. */
+bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot);
 bool store_reclaim_due(struct store *store);
 STRATA_CHECKED strata_status store_reclaim_step(struct store *store, struct epoch_slot *slot);
 
-/* Ends a job, whole or not: what it holds is let go of. `abandoned`: what it wrote is garbage. */
+/* Ends a job, whole or not: what it holds is let go of. `abandoned`: what it wrote is garbage, unless
+ * it may have been published. */
 void store_end_job(struct store *store, struct job *job, bool abandoned);
 
 /* Makes the runs that a finished rewrite wrote; [0] live, [1] history, NULL where it wrote none. */

@@ -9,6 +9,7 @@ void garbage_init(struct garbage *garbage, const strata_allocator *allocator)
     assert(allocator != NULL);
     garbage->allocator = allocator;
     garbage->items = NULL;
+    atomic_init(&garbage->obsolete_runs, 0);
     mutex_init(&garbage->lock);
 }
 
@@ -77,4 +78,27 @@ bool garbage_take(struct garbage *garbage, uint64_t *number_out)
     mutex_unlock(&garbage->lock);
     garbage_item_free(garbage->allocator, empty);
     return taken;
+}
+
+bool garbage_return(struct garbage *garbage, uint64_t number)
+{
+    struct garbage_item *item = garbage_item_create(garbage->allocator, 1);
+    if (item == NULL)
+        return false;
+    item->numbers[item->count++] = number;
+    mutex_lock(&garbage->lock);
+    struct garbage_item **end = &garbage->items;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = item;
+    mutex_unlock(&garbage->lock);
+    return true;
+}
+
+bool garbage_any(struct garbage *garbage)
+{
+    mutex_lock(&garbage->lock);
+    const bool any = garbage->items != NULL;
+    mutex_unlock(&garbage->lock);
+    return any;
 }

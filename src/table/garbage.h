@@ -5,6 +5,8 @@
 #include "core/lock.h"
 #include "core/status.h"
 
+#include <stdatomic.h>
+
 /* Numbers of table objects. Made while failing is still possible, handed over when it is not. */
 struct garbage_item {
     struct garbage_item *next;
@@ -17,6 +19,7 @@ struct garbage {
     const strata_allocator *allocator;
     struct mutex lock;
     struct garbage_item *items;
+    _Atomic uint32_t obsolete_runs; /* Whose objects somebody may still read. */
 };
 
 void garbage_init(struct garbage *garbage, const strata_allocator *allocator);
@@ -31,5 +34,11 @@ void garbage_add(struct garbage *garbage, struct garbage_item *item);
 
 /* Takes one number off; false if there is none. */
 bool garbage_take(struct garbage *garbage, uint64_t *number_out);
+
+/* Puts a number back behind all others; false when out of memory. */
+bool garbage_return(struct garbage *garbage, uint64_t number);
+
+/* Whether there is a number to take. */
+bool garbage_any(struct garbage *garbage);
 
 #endif

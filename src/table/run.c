@@ -29,10 +29,12 @@ static void run_destroy(struct run *run)
     const strata_allocator *allocator = run->store->allocator;
     for (uint32_t i = 0; i < run->part_count; i++)
         part_drop(run->parts[i]);
-    if (atomic_load(&run->obsolete))
+    if (atomic_load(&run->obsolete)) {
         garbage_add(run->garbage, run->remains);
-    else
+        atomic_fetch_sub(&run->garbage->obsolete_runs, 1);
+    } else {
         garbage_item_free(allocator, run->remains);
+    }
     release(allocator, run, sizeof(*run) + run->part_count * sizeof(struct part *));
 }
 
@@ -105,6 +107,13 @@ void run_drop(struct run *run)
     assert(before > 0);
     if (before == 1)
         run_destroy(run);
+}
+
+void run_retire(struct run *run)
+{
+    assert(!atomic_load(&run->obsolete));
+    atomic_fetch_add(&run->garbage->obsolete_runs, 1);
+    atomic_store(&run->obsolete, true);
 }
 
 strata_status run_describe(const struct run *run, struct arena *arena, struct manifest_run *out)

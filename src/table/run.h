@@ -22,7 +22,7 @@ struct run {
     uint32_t part_count;
     struct part **parts;
     struct garbage_item *remains; /* Its objects' numbers. */
-    _Atomic bool obsolete;        /* No durable manifest lists it: its objects go with it. */
+    _Atomic bool obsolete;        /* No durable manifest lists it: run_retire. */
     _Atomic uint32_t references;
 };
 
@@ -33,6 +33,9 @@ void run_acquire(struct run *run);
 
 /* With the last reference an obsolete run's objects become garbage. NULL is fine. */
 void run_drop(struct run *run);
+
+/* No durable manifest lists it any more: its objects go with it. Once. */
+void run_retire(struct run *run);
 
 /* Describes it for a manifest; takes memory for the parts from `arena` and borrows the rest. */
 STRATA_CHECKED strata_status run_describe(const struct run *run, struct arena *arena,

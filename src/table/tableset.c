@@ -141,7 +141,7 @@ strata_status tableset_find(const struct tableset *set, struct bytes key, uint64
             return STRATA_OK;
         }
     }
-    if (set->live_count == 0)
+    if (set->live_count + set->history_count == 0)
         return STRATA_OK;
 
     const uint64_t hash = hash64(key, 0);
@@ -154,7 +154,7 @@ strata_status tableset_find(const struct tableset *set, struct bytes key, uint64
         const strata_status status = tableset_find_history(set, key, hash, cap, out);
         if (status != STRATA_OK) {
             if (out->pin != NULL)
-                cache_unpin(set->live[0]->store->cache, out->pin);
+                cache_unpin(set->history[0]->store->cache, out->pin);
             *out = (struct found_row){.found = false};
             return status;
         }

@@ -422,6 +422,12 @@ static void a_deleted_space_is_empty_and_keeps_its_history(void **state)
     expect_ok(strata_kv_put(scene->txn, other, K, strata_text("3")));
     put(scene->txn, "key", "default");
     strata_txn *before = snapshot(scene, strata_head("main"));
+    strata_space *never = NULL;
+    uint64_t visible = 0;
+    expect_ok(strata_space_open(scene->db, "never", &never));
+    expect_ok(strata_space_delete(scene->txn, never));
+    strata_watermarks(scene->db, &visible, NULL);
+    assert_int_equal(visible, 4);
     expect_ok(strata_space_delete(scene->txn, space));
     expect_ok(strata_kv_count(scene->txn, space, NULL, &count));
     assert_int_equal(count, 0);

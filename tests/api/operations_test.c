@@ -191,6 +191,47 @@ static void the_footprint_adds_up(void **state)
     assert_int_equal(footprint.oldest_reader_version, 0);
 }
 
+/* Everything at once, with the least memory there is. */
+static void all_work_stays_inside_the_budget(void **state)
+{
+    struct scene *scene = *state;
+    static unsigned char bytes[30000];
+    char key[32];
+    uint64_t count = 0;
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 3000; i++) {
+            snprintf(key, sizeof(key), "key%d", i * 7919 % 3000);
+            fill_bytes(bytes, 200, (unsigned)i);
+            expect_ok(strata_kv_put(scene->txn, NULL, strata_text(key), strata_view(bytes, 200)));
+        }
+        snprintf(key, sizeof(key), "branch%d", round);
+        expect_ok(strata_branch_fork(scene->db, strata_head("main"), key, NULL));
+        strata_txn *txn = begin(scene);
+        strata_status status = STRATA_OK;
+        for (int i = 0; status == STRATA_OK; i++) {
+            snprintf(key, sizeof(key), "txn%d", i);
+            status = strata_kv_put(txn, NULL, strata_text(key), strata_view(bytes, 300));
+        }
+        expect(status, STRATA_TOO_BIG);
+        expect_ok(strata_txn_commit(txn, NULL));
+        strata_txn_close(txn);
+        strata_value held[4] = {{0}, {0}, {0}, {0}};
+        for (unsigned i = 0; i < 4; i++) {
+            expect_ok(strata_kv_put(scene->txn, NULL, strata_view(&i, 1),
+                                    strata_view(bytes, sizeof(bytes))));
+            expect_ok(strata_kv_get(scene->txn, NULL, strata_view(&i, 1), &held[i]));
+        }
+        expect_ok(strata_kv_count(scene->txn, NULL, NULL, &count));
+        for (int i = 0; i < 4; i++)
+            strata_value_release(&held[i]);
+        expect_ok(round % 2 == 0 ? strata_compact(scene->db, NULL) : strata_checkpoint(scene->db));
+        expect_ok(strata_check(scene->db, NULL, NULL, NULL));
+        if (round == 2)
+            scene_reopen(scene);
+    }
+    assert_true(scene->heap.bytes_peak <= 1 << 20);
+}
+
 static void the_library_says_what_it_is(void **state)
 {
     (void)state;
@@ -231,6 +272,7 @@ int main(void)
         SCENE_TEST(checking_and_compacting_can_be_stopped, scene_set_up_folder),
         SCENE_TEST(metrics_are_named_and_counted, scene_set_up),
         SCENE_TEST(the_footprint_adds_up, scene_set_up_folder),
+        SCENE_TEST(all_work_stays_inside_the_budget, scene_set_up_small_folder),
         cmocka_unit_test(the_library_says_what_it_is),
         cmocka_unit_test(a_refused_open_leaves_a_report),
     };

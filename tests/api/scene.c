@@ -100,6 +100,11 @@ int scene_set_up_small(void **state)
     return set_up(state, false, 1 << 20);
 }
 
+int scene_set_up_small_folder(void **state)
+{
+    return set_up(state, true, 1 << 20);
+}
+
 int scene_tear_down(void **state)
 {
     scene_close(*state);

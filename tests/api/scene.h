@@ -36,10 +36,11 @@ void scene_reopen(struct scene *scene);
 
 void scene_pass(struct scene *scene, int64_t us);
 
-/* cmocka fixtures: a scene in memory, in a folder, in memory with 1 MiB. */
+/* cmocka fixtures: a scene in memory or in a folder; small: with 1 MiB. */
 int scene_set_up(void **state);
 int scene_set_up_folder(void **state);
 int scene_set_up_small(void **state);
+int scene_set_up_small_folder(void **state);
 int scene_tear_down(void **state);
 
 /* Says the message where a call did not end as it should. */

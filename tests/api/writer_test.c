@@ -115,6 +115,13 @@ static void the_condition_is_judged_at_close(void **state)
     expect_ok(strata_kv_put(scene->txn, NULL, K, strata_text("first")));
     expect(strata_kv_write_close(writer, 1), STRATA_CONFLICT);
     assert_string_equal(get(scene->txn, "key"), "first");
+    /* What it wrote goes, though another long value is committed before that. */
+    strata_metric removed;
+    expect_ok(strata_kv_put(scene->txn, NULL, strata_text("long"), strata_view(bytes, SIZE)));
+    while (strata_maintain(scene->db, 1000000, NULL) == STRATA_OK)
+        continue;
+    expect_ok(strata_metric_find(scene->db, "objects.removed", &removed));
+    assert_true(removed.value == 1);
     char expected[] = "first";
     options.condition = STRATA_IF_VALUE;
     options.expected_value = strata_text(expected);
@@ -154,13 +161,14 @@ static void a_failed_append_fails_the_close(void **state)
 static void a_value_larger_than_memory_streams(void **state)
 {
     struct scene *scene = *state;
-    enum { PIECE = 1 << 20, PIECES = 256 };
+    enum { PIECE = 1 << 20, PIECES = 256, STEP = 1 << 14 };
     unsigned char *bytes = malloc(PIECE), *read = malloc(PIECE);
     strata_kv_writer *writer = NULL;
     expect_ok(strata_kv_write_open(scene->txn, NULL, K, NULL, &writer));
     for (unsigned i = 0; i < PIECES; i++) {
         fill_bytes(bytes, PIECE, i);
-        expect_ok(strata_kv_write_append(writer, strata_view(bytes, PIECE)));
+        for (unsigned at = 0; at < PIECE; at += STEP)
+            expect_ok(strata_kv_write_append(writer, strata_view(bytes + at, STEP)));
     }
     expect_ok(strata_kv_write_close(writer, 1));
     for (unsigned i = 0; i < PIECES; i++) {
@@ -179,14 +187,6 @@ static void a_value_larger_than_memory_streams(void **state)
     free(read);
 }
 
-static int set_up_small_folder(void **state)
-{
-    struct scene *scene = malloc(sizeof(*scene));
-    *state = scene;
-    scene_open(scene, true, 1 << 20);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,8 +199,8 @@ int main(void)
                                         scene_tear_down),
         cmocka_unit_test_setup_teardown(a_failed_append_fails_the_close, scene_set_up,
                                         scene_tear_down),
-        cmocka_unit_test_setup_teardown(a_value_larger_than_memory_streams, set_up_small_folder,
-                                        scene_tear_down),
+        cmocka_unit_test_setup_teardown(a_value_larger_than_memory_streams,
+                                        scene_set_up_small_folder, scene_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OBJECTS_MAX = 128, NAME_MAX_SIZE = 64, ROUNDS = 1200, BLOCK = 4096 };
+enum { OBJECTS_MAX = 128, NAME_MAX_SIZE = 64, ROUNDS = 300, BLOCK = 4096 };
 
 struct objects {
     char names[OBJECTS_MAX][NAME_MAX_SIZE];

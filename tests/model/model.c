@@ -286,21 +286,6 @@ uint64_t model_branch_head(const struct model *model, int branch, uint64_t versi
     return model->branches[branch].fork_version;
 }
 
-int64_t model_branch_time(const struct model *model, int branch, uint64_t version)
-{
-    for (; branch != MODEL_NO_BRANCH; branch = model->branches[branch].parent) {
-        const struct model_branch *at = &model->branches[branch];
-        const uint64_t head = model_branch_head(model, branch, version);
-        if (head > at->created && head != at->fork_version)
-            return model->times[head];
-        if (at->created > 0 && at->created <= version)
-            return model->times[at->created];
-        if (at->fork_version < version)
-            version = at->fork_version;
-    }
-    return 0;
-}
-
 /* Whether `branch` at `version` sees the commits of `row`. */
 static bool sees(const struct model *model, int branch, uint64_t version,
                  const struct model_row *row)

@@ -88,10 +88,6 @@ int model_branch_find(const struct model *model, const char *name, uint64_t vers
 /* The last commit on the branch itself at or before `version`; its fork version without one. */
 uint64_t model_branch_head(const struct model *model, int branch, uint64_t version);
 
-/* The time of the last commit at or before `version` that made the branch what it is, its creation
- * among them; 0: there is none. Expiries are judged at it. */
-int64_t model_branch_time(const struct model *model, int branch, uint64_t version);
-
 /* Kept until model_destroy or model_cancel. Expired rows are among them. */
 const struct model_view *model_view(struct model *model, int branch, uint64_t version);
 

@@ -63,6 +63,77 @@ static bool is_extra(const struct model_check *check, const strata_row *row, boo
            same_view(row->value, strata_text(extra->value));
 }
 
+/* ---- the log --------------------------------------------------------------------------------- */
+
+/* The commits that made a branch what it is, newest first: its own, its creation, then those that it
+ * inherits. */
+struct lineage {
+    const struct model *model;
+    int branch;
+    uint64_t version; /* The next is at or before it. */
+};
+
+static bool next_commit(struct lineage *at, uint64_t *version_out)
+{
+    while (at->branch != MODEL_NO_BRANCH) {
+        const struct model_branch *branch = model_branch_at(at->model, at->branch);
+        const uint64_t head = model_branch_head(at->model, at->branch, at->version);
+        if (head > branch->created) {
+            *version_out = head;
+            at->version = head - 1;
+            return true;
+        }
+        const bool created = branch->created > 0 && branch->created <= at->version;
+        if (branch->fork_version < at->version)
+            at->version = branch->fork_version;
+        at->branch = branch->parent;
+        if (created) {
+            *version_out = branch->created;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Expiries as of a version are judged at the time of the last commit that the branch saw then. */
+static int64_t seen_time(const struct model_check *check, int branch, uint64_t version)
+{
+    struct lineage at = {check->model, branch, version};
+    uint64_t seen = 0;
+    return next_commit(&at, &seen) ? model_time(check->model, seen) : 0;
+}
+
+static bool check_log(const struct model_check *check, int branch)
+{
+    const char *name = model_branch_name(check->model, branch, check->cut);
+    struct lineage at = {check->model, branch, check->cut};
+    bool extra = check->extra.branch != NULL && strcmp(name, check->extra.branch) == 0;
+    strata_cursor *cursor = NULL;
+    strata_log_entry entry;
+    uint64_t expected = 0;
+    strata_status status = strata_log_open(check->db, strata_head(name), &cursor);
+    while (status == STRATA_OK && (status = strata_log_next(cursor, &entry)) == STRATA_OK) {
+        const bool more = !extra && next_commit(&at, &expected);
+        if (extra)
+            expected = check->extra.version;
+        if ((!more && !extra) || entry.version != expected) {
+            const unsigned long long shown = entry.version;
+            strata_cursor_close(cursor);
+            return differs(check, "cut %llu: log of %s: version %llu, not %llu",
+                           (unsigned long long)check->cut, name, shown,
+                           (unsigned long long)(more || extra ? expected : 0));
+        }
+        extra = false;
+    }
+    strata_cursor_close(cursor);
+    if (refused(check, status))
+        return true;
+    if (status != STRATA_DONE || next_commit(&at, &expected))
+        return differs(check, "cut %llu: log of %s ends early: %s", (unsigned long long)check->cut,
+                       name, strata_status_name(status));
+    return true;
+}
+
 /* ---- one scan -------------------------------------------------------------------------------- */
 
 struct scan {
@@ -75,10 +146,13 @@ struct scan {
     const char *where;
 };
 
-static const struct model_row *next_expected(const struct scan *scan, size_t *at)
+/* The rows that the scan must show, in its order. */
+static const struct model_row *next_expected(const struct scan *scan, bool reverse, size_t *at)
 {
     while (*at < scan->view->count) {
-        const struct model_row *row = scan->view->rows[(*at)++];
+        const size_t index = (*at)++;
+        const struct model_row *row =
+            scan->view->rows[reverse ? scan->view->count - 1 - index : index];
         const bool expired = row->expires_us != 0 && row->expires_us <= scan->time_us;
         if (strcmp(row->space, scan->space_name) == 0 && !expired)
             return row;
@@ -86,7 +160,7 @@ static const struct model_row *next_expected(const struct scan *scan, size_t *at
     return NULL;
 }
 
-static bool check_rows(const struct model_check *check, const struct scan *scan,
+static bool check_rows(const struct model_check *check, const struct scan *scan, bool reverse,
                        strata_cursor *cursor)
 {
     size_t at = 0;
@@ -98,7 +172,7 @@ static bool check_rows(const struct model_check *check, const struct scan *scan,
             extra = false;
             continue;
         }
-        const struct model_row *expected = next_expected(scan, &at);
+        const struct model_row *expected = next_expected(scan, reverse, &at);
         if (expected == NULL)
             return differs(check, "%s: a row too many: %.*s of version %llu", scan->where,
                            (int)(row.key.size < 40 ? row.key.size : 40), (const char *)row.key.data,
@@ -111,7 +185,7 @@ static bool check_rows(const struct model_check *check, const struct scan *scan,
     if (status != STRATA_DONE)
         return differs(check, "%s: scan: %s: %s", scan->where, strata_status_name(status),
                        strata_error_message());
-    const struct model_row *missing = next_expected(scan, &at);
+    const struct model_row *missing = next_expected(scan, reverse, &at);
     if (missing != NULL)
         return differs(check, "%s: no row %.40s of version %llu", scan->where,
                        (const char *)missing->key.data, (unsigned long long)missing->version);
@@ -120,18 +194,46 @@ static bool check_rows(const struct model_check *check, const struct scan *scan,
     return true;
 }
 
-static bool check_scan(const struct model_check *check, const struct scan *scan)
+static bool check_scan(const struct model_check *check, const struct scan *scan, bool reverse)
 {
     strata_cursor *cursor = NULL;
-    const strata_status status = strata_kv_scan(scan->txn, scan->space, NULL, &cursor);
+    const strata_scan_options options = {.size = sizeof(options), .reverse = reverse};
+    const strata_status status = strata_kv_scan(scan->txn, scan->space, &options, &cursor);
     if (refused(check, status))
         return true;
     if (status != STRATA_OK)
         return differs(check, "%s: cannot scan: %s: %s", scan->where, strata_status_name(status),
                        strata_error_message());
-    const bool same = check_rows(check, scan, cursor);
+    const bool same = check_rows(check, scan, reverse, cursor);
     strata_cursor_close(cursor);
     return same;
+}
+
+/* Gets of a few keys, some of which are absent. */
+static bool check_gets(const struct model_check *check, const struct scan *scan)
+{
+    static const char *const keys[] = {"k01", "k07", "k13", "c02", "t03", "absent"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        strata_value value = {0};
+        const struct model_row *expected = NULL;
+        size_t at = 0;
+        do {
+            expected = next_expected(scan, false, &at);
+        } while (expected != NULL && !same_view(expected->key, strata_text(keys[i])));
+        const strata_status status =
+            strata_kv_get(scan->txn, scan->space, strata_text(keys[i]), &value);
+        const bool same =
+            status == (expected == NULL ? STRATA_NOT_FOUND : STRATA_OK) &&
+            (expected == NULL || (value.version == expected->version &&
+                                  same_view(strata_value_view(&value), expected->value)));
+        const unsigned long long version = value.version;
+        strata_value_release(&value);
+        if (!same && !refused(check, status))
+            return differs(check, "%s: get of %s: %s, version %llu, not %llu", scan->where, keys[i],
+                           strata_status_name(status), version,
+                           (unsigned long long)(expected == NULL ? 0 : expected->version));
+    }
+    return true;
 }
 
 /* The spaces that ever had a row, and the default one. */
@@ -199,7 +301,8 @@ static bool check_point(const struct model_check *check, int branch, strata_poin
             .extra = extra && i == 0,
             .where = where,
         };
-        same = check_scan(check, &scan);
+        same = check_scan(check, &scan, false) && check_gets(check, &scan) &&
+               (!check->full || check_scan(check, &scan, true));
         strata_space_close(space);
     }
     strata_txn_close(txn);
@@ -339,7 +442,7 @@ static bool check_past(const struct model_check *check, int branch, uint64_t ver
     if (version == 0 || (at->parent == MODEL_NO_BRANCH && version < at->created))
         return true;
     const int64_t time_us = model_time(check->model, version);
-    const int64_t seen_us = model_branch_time(check->model, branch, version);
+    const int64_t seen_us = seen_time(check, branch, version);
     if (!check_point(check, branch, strata_at_version(name, version), version, seen_us))
         return false;
     uint64_t last = version; /* Of several commits at one time, that time means the last. */
@@ -363,7 +466,7 @@ bool model_check(const struct model_check *check)
         if (name == NULL)
             continue;
         if (!check_point(check, branch, strata_head(name), check->cut, now_us) ||
-            !check_histories(check, branch, &random))
+            !check_histories(check, branch, &random) || !check_log(check, branch))
             return false;
         for (uint64_t version = 1; check->full && version <= check->cut; version++) {
             if (!check_past(check, branch, version))

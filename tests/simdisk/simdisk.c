@@ -464,7 +464,7 @@ static void settle_names(struct simdisk *disk, const char *folder, bool failing)
         }
         if (pending->change == SIM_NAMED) {
             file->named_durable = true;
-            file->published = file->named;
+            file->published = file->named && !failing;
         }
         if (pending->change == SIM_UNNAMED)
             retired[retiring++] = pending->file;

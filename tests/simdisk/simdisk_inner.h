@@ -22,7 +22,7 @@ struct sim_file {
     uint64_t append_end;
     bool named;         /* In its folder, for the running process. */
     bool named_durable; /* In its folder, whatever happens. */
-    bool published;     /* Was named_durable while it was named: a crash could have shown it. */
+    bool published;     /* A sync of names returned DONE while it had its name. */
     bool retired;       /* Removed for good: if published, the name must not come again. */
     bool sealed;        /* A sync of it failed, or it came from an earlier life of the disk. */
 };

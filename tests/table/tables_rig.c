@@ -247,7 +247,7 @@ void rig_merge(struct rig *rig, uint32_t live_count)
         history[history_total++] = set->history[i];
     rewrite_release(&rewrite);
     for (uint32_t i = 0; i < choice.input_count; i++)
-        atomic_store(&choice.inputs[i]->obsolete, true);
+        run_retire(choice.inputs[i]);
     rig_install(rig, &(struct tableset_parts){.memtable_count = 1,
                                               .memtables = set->memtables,
                                               .live_count = live_total,

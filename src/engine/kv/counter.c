@@ -133,18 +133,12 @@ static strata_status increment_own(struct kv_context *context, struct storage_wr
     return kv_add_write(context, write);
 }
 
-/* Whether the addition can be left to the commit, which knows nothing of deletions of whole spaces. */
-static bool increment_may_be_blind(const struct storage_space *space, const int64_t *out)
-{
-    return out == NULL && !atomic_load(&space->deletions);
-}
-
 strata_status kv_increment(struct kv_context *context, struct storage_space *space,
                            struct bytes key, int64_t delta, int64_t *out)
 {
     struct storage_write write = {
         .space = space, .kind = KIND_KV, .row = ROW_COUNTER, .key = key, .flags = 0};
-    const bool blind = increment_may_be_blind(space, out);
+    const bool blind = out == NULL; /* Left to the commit: it never conflicts. */
     int64_t sum = 0;
     if (context->alone)
         TRY(increment_alone(context, &write, delta, blind, &sum));

@@ -116,13 +116,17 @@ static strata_status write_place_value(struct kv_context *context, struct storag
     return STRATA_OK;
 }
 
+/* As a commit of its own. */
 static strata_status write_alone(struct kv_judgement *judgement, struct storage_write *write)
 {
     const bool decide = kv_judgement_needed(judgement);
-    return kv_commit_one(judgement->context, write, decide ? write_decide : NULL, judgement);
+    const strata_status status =
+        kv_commit_one(judgement->context, write, decide ? write_decide : NULL, judgement);
+    return status == STRATA_DONE ? STRATA_OK : status;
 }
 
-static strata_status write_one(struct kv_judgement *judgement, struct storage_write *write)
+/* Makes the write if it is to be made. */
+static strata_status write_judged(struct kv_judgement *judgement, struct storage_write *write)
 {
     struct kv_context *context = judgement->context;
     uint8_t reference[VALUE_REFERENCE_SIZE];
@@ -131,14 +135,17 @@ static strata_status write_one(struct kv_judgement *judgement, struct storage_wr
         return kv_refused();
     if (judgement->verdict == KV_NOTHING)
         return STRATA_OK;
-    strata_status status = write_place_value(context, write, reference);
-    if (!context->alone)
-        return status != STRATA_OK ? status : kv_add_write(context, write);
-    if (status == STRATA_OK)
-        status = write_alone(judgement, write);
-    if (context->writes->values.length > 0)
-        status = kv_settle_objects(context->writes, status);
-    return status == STRATA_DONE ? STRATA_OK : status;
+    TRY(write_place_value(context, write, reference));
+    return context->alone ? write_alone(judgement, write) : kv_add_write(context, write);
+}
+
+static strata_status write_one(struct kv_judgement *judgement, struct storage_write *write)
+{
+    struct kv_context *context = judgement->context;
+    const strata_status status = write_judged(judgement, write);
+    if (!context->alone || context->writes->values.length == 0)
+        return status;
+    return kv_settle_objects(context->writes, status);
 }
 
 static struct storage_write write_of(struct storage_space *space, struct bytes key,
@@ -189,6 +196,8 @@ strata_status kv_delete_all(struct kv_context *context, struct storage_space *sp
 {
     struct storage_write write = {
         .space = space, .kind = KIND_KV, .row = ROW_RANGE_DELETE, .flags = 0};
+    if (atomic_load(&space->number) == 0)
+        return STRATA_OK; /* It has never had a row in any branch. */
     if (context->alone)
         return kv_commit_one(context, &write, NULL, NULL);
     return kv_add_write(context, &write);
