@@ -126,7 +126,9 @@ static strata_status branches_load(struct branches *branches, const struct table
             struct catalog_branch record;
             strata_status status =
                 catalog_read_branch(set, branches->cache, version, wanted, &found, &record);
-            if (status == STRATA_OK && !found)
+            if (status == STRATA_OK && found && record.parent >= wanted)
+                status = failure(STRATA_CORRUPT, "a branch is older than its parent");
+            else if (status == STRATA_OK && !found)
                 status = first == NULL
                              ? failure(STRATA_NOT_FOUND, "there is no such branch")
                              : failure(STRATA_CORRUPT, "the catalog lacks a branch's parent");
@@ -195,13 +197,31 @@ void branches_mark_deleted(struct branches *branches, uint64_t id)
     mutex_unlock(&branches->lock);
 }
 
-bool branches_in_use(struct branches *branches, uint64_t id)
+/* Up to which version `branch` shows rows of branch `id`; 0: it does not descend from it. */
+static uint64_t branch_reads_to(const struct branch *branch, uint64_t id)
 {
+    struct lineage at = lineage_start(branch, UINT64_MAX);
+    while (at.branch != NULL && at.branch->id != id)
+        lineage_up(&at);
+    return at.branch == NULL ? 0 : at.cap;
+}
+
+uint64_t branches_read_to(struct branches *branches, uint64_t id)
+{
+    uint64_t most = 0;
     mutex_lock(&branches->lock);
-    const struct branch *branch = branches_look_up(branches, id);
-    const bool used = branch != NULL && atomic_load(&branch->handles) > 0;
+    /* The node of `id` is there if that of a descendant is. */
+    const bool any = branches_look_up(branches, id) != NULL;
+    for (uint32_t i = 0; any && i < branches->bucket_count; i++) {
+        for (const struct branch *branch = branches->buckets[i]; branch != NULL;
+             branch = branch->chain) {
+            const uint64_t to =
+                atomic_load(&branch->handles) == 0 ? 0 : branch_reads_to(branch, id);
+            most = to > most ? to : most;
+        }
+    }
     mutex_unlock(&branches->lock);
-    return used;
+    return most;
 }
 
 void lineage_up(struct lineage *lineage)

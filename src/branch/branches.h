@@ -52,8 +52,9 @@ void branches_release(struct branches *branches, struct branch *branch);
 /* Marks the node of a branch, if there is one, as deleted. */
 void branches_mark_deleted(struct branches *branches, uint64_t id);
 
-/* Whether handles read branch `id` directly. */
-bool branches_in_use(struct branches *branches, uint64_t id);
+/* Up to which version rows of branch `id` are read by handles on it or, through their lineage, on its
+ * descendants, deleted or not; UINT64_MAX: all, 0: none. */
+uint64_t branches_read_to(struct branches *branches, uint64_t id);
 
 /* One step of a walk from a branch to its root: levels[0], then one per ancestor. Start with
  * `branch` and the version read; `next` false at the end. */

@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-enum { DESCENDANTS_MAX = 100000 };
+enum { DESCENDANTS_MAX = 100000, DESCENDANTS_WAITING_MAX = 4096 };
 
 /* The row of a system key; when found, the caller unpins. */
 static strata_status catalog_find(const struct tableset *set, uint64_t version, uint32_t space,
@@ -153,7 +153,7 @@ static strata_status catalog_visit_children(const struct tableset *set, struct c
             TRY(catalog_read_branch(set, cache, version, child.id, &found, &branch));
             if (found && !branch.deleted)
                 *needed = child.cap;
-            else if (found)
+            else if (found && stack->length <= DESCENDANTS_WAITING_MAX * sizeof(child))
                 TRY(buffer_append(stack, bytes_of(&child, sizeof(child))));
         }
         TRY(scan_next(scan));
@@ -178,7 +178,7 @@ strata_status catalog_needed_to(const struct tableset *set, struct cache *cache,
     TRY_OUT(scan_open(&scan, allocator, &options));
     TRY_OUT(buffer_append(&stack, bytes_of(&next, sizeof(next))));
     while (stack.length > 0) {
-        if (++visited > DESCENDANTS_MAX) {
+        if (++visited > DESCENDANTS_MAX || stack.length > DESCENDANTS_WAITING_MAX * sizeof(next)) {
             *out = UINT64_MAX;
             break;
         }

@@ -35,7 +35,7 @@ record_failure(strata_status status, const char *object, uint64_t offset, const 
     last_failure = error;
 }
 
-strata_status failure(strata_status status, const char *format, ...)
+strata_status(failure)(strata_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -44,8 +44,8 @@ strata_status failure(strata_status status, const char *format, ...)
     return status;
 }
 
-strata_status failure_at(strata_status status, const char *object, uint64_t offset,
-                         const char *format, ...)
+strata_status(failure_at)(strata_status status, const char *object, uint64_t offset,
+                          const char *format, ...)
 {
     assert(object != NULL);
 

@@ -15,6 +15,10 @@ strata_status failure(strata_status status, const char *format, ...)
 strata_status failure_at(strata_status status, const char *object, uint64_t offset,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* So that compilers see what a function's contract says: its result is not STRATA_OK. */
+#define failure(status, ...)    (failure((status), __VA_ARGS__), (status))
+#define failure_at(status, ...) (failure_at((status), __VA_ARGS__), (status))
+
 /* Add to the detail of this thread's last failure; call right after failure(). */
 void failure_system(int system_error);
 void failure_outcome(strata_outcome outcome, uint64_t version);

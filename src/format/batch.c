@@ -93,6 +93,10 @@ strata_status batch_row_take(struct bytes *batch, struct batch_row *out)
     uint8_t first;
     uint64_t space, key_length, value_length, expires_us = 0;
     TRY(take_u8(&rest, "row of a batch", &first));
+    const char *reserved = row_kind_reserved(first & BATCH_KIND);
+    if (reserved != NULL)
+        return failure(STRATA_UNSUPPORTED, "batch has rows for %s, which this library lacks",
+                       reserved);
     TRY(take_varint_to(&rest, UINT32_MAX, "storage space", &space));
     TRY(take_varint_to(&rest, USER_KEY_SIZE_MAX, "length of a key", &key_length));
     TRY(take_varint_to(&rest, INLINE_VALUE_SIZE_MAX, "length of a value", &value_length));

@@ -10,14 +10,31 @@
 
 enum {
     FRAME_OFFSET_SIZE = 2,
-    FRAME_ROW_SIZE_MIN = 5, /* The kind and four varints. */
     FRAME_ROW_KIND = 0x0f,
     FRAME_ROW_TO = 0x10,
     FRAME_ROW_EXPIRES = 0x20
 };
-static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX - FRAME_HEADER_SIZE,
+static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX - FRAME_HEADER_SIZE - FRAME_ROW_ALIGNMENT,
               "behind the longest prefix, a row's offset still fits in 16 bits");
-static_assert(FRAME_ROWS_MAX < 1 << PART_ROW_BITS, "buckets can name every row");
+static_assert(FRAME_BYTES_MAX / FRAME_ROW_ALIGNMENT <= 1 << PART_OFFSET_BITS,
+              "buckets can name every row");
+
+/* The next multiple of FRAME_ROW_ALIGNMENT. */
+static inline size_t frame_aligned(size_t size)
+{
+    return (size + FRAME_ROW_ALIGNMENT - 1) & ~(size_t)(FRAME_ROW_ALIGNMENT - 1);
+}
+
+/* Where the rows begin, and where they end and their offsets begin. */
+static inline uint32_t frame_rows_begin(const struct frame *frame)
+{
+    return (uint32_t)frame_aligned(FRAME_HEADER_SIZE + frame->prefix.length);
+}
+
+static inline uint32_t frame_rows_end(const struct frame *frame)
+{
+    return frame->used - (uint32_t)frame->row_count * FRAME_OFFSET_SIZE;
+}
 
 uint32_t frame_units_claimed(const uint8_t *header)
 {
@@ -29,15 +46,16 @@ static strata_status frame_check_rows(const struct frame *frame)
 {
     if (frame->row_count == 0 || frame->row_count > FRAME_ROWS_MAX)
         return failure(STRATA_CORRUPT, "frame has %u rows", (unsigned)frame->row_count);
-    if (frame->row_count > 1 && frame->units > 1)
-        return failure(STRATA_CORRUPT, "frame of %u rows has %u units", (unsigned)frame->row_count,
-                       (unsigned)frame->units);
+    if (frame->row_count > 1 && frame->bytes.length > FRAME_BYTES_MAX)
+        return failure(STRATA_CORRUPT, "frame of %u rows has %zu bytes", (unsigned)frame->row_count,
+                       frame->bytes.length);
     if (frame->prefix.length > STORAGE_KEY_SIZE_MAX)
         return failure(STRATA_CORRUPT, "frame's prefix has %zu bytes", frame->prefix.length);
-    const size_t row_bytes = (size_t)frame->row_count * (FRAME_ROW_SIZE_MIN + FRAME_OFFSET_SIZE);
-    if (FRAME_HEADER_SIZE + frame->prefix.length + row_bytes > frame->used)
+    if (frame_rows_begin(frame) + (size_t)frame->row_count * FRAME_ROW_SPACE_MIN > frame->used)
         return failure(STRATA_CORRUPT, "frame's prefix and %u rows are not in %" PRIu32 " bytes",
                        (unsigned)frame->row_count, frame->used);
+    if (frame_rows_end(frame) % FRAME_ROW_ALIGNMENT != 0)
+        return failure(STRATA_CORRUPT, "frame's rows end at byte %" PRIu32, frame_rows_end(frame));
     return STRATA_OK;
 }
 
@@ -61,6 +79,8 @@ static strata_status frame_check_header(const struct frame *frame, size_t unit_s
     if (header[9] != 0)
         return failure(STRATA_UNSUPPORTED, "frame has transform %u, which this library lacks",
                        (unsigned)header[9]);
+    if (frame->kind == FRAME_VALUES)
+        return failure(STRATA_UNSUPPORTED, "frame holds shared values, which this library lacks");
     if (frame->bytes.length / unit_size != frame->units)
         return failure(STRATA_CORRUPT, "frame of %zu bytes says that it has %u units",
                        frame->bytes.length, (unsigned)frame->units);
@@ -117,70 +137,101 @@ struct frame_fields {
     uint8_t flags;
 };
 
-static inline bool frame_read_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
+/* varint_decode, inlined: behind the integer at `at`, or NULL if there is none before `end`. */
+static inline const uint8_t *frame_read_varint(const uint8_t *at, const uint8_t *end, uint64_t *out)
 {
-    const uint8_t *const from = *at;
-    if (from < end && *from < 0x80) {
-        *out = *from;
-        *at = from + 1;
-        return true;
-    }
-    struct bytes rest = bytes_of(from, (size_t)(end - from));
-    if (varint_decode(&rest, out) != STRATA_OK)
-        return false;
-    *at = rest.data;
-    return true;
+    uint64_t value = 0;
+    unsigned shift = 0;
+    uint8_t byte;
+    do {
+        if (at == end || shift == 7 * VARINT_SIZE_MAX)
+            return NULL;
+        byte = *at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        shift += 7;
+    } while (byte >= 0x80);
+    if (shift > 7 && (byte == 0 || (shift == 7 * VARINT_SIZE_MAX && byte > 1)))
+        return NULL;
+    *out = value;
+    return at;
 }
 
-/* Every row reaches from its offset to that of the next, the last one to the offsets. */
+/* Reads the row at `at`. Returns where it ends, or NULL if that is behind `end`. */
+static inline const uint8_t *frame_read_fields(const uint8_t *at, const uint8_t *end,
+                                               struct frame_fields *out)
+{
+    uint64_t suffix_length, value_length;
+    out->flags = *at++;
+    if ((at = frame_read_varint(at, end, &suffix_length)) == NULL ||
+        (at = frame_read_varint(at, end, &value_length)) == NULL ||
+        (at = frame_read_varint(at, end, &out->from_delta)) == NULL ||
+        (at = frame_read_varint(at, end, &out->time_delta)) == NULL)
+        return NULL;
+    out->to_delta = 0;
+    if ((out->flags & FRAME_ROW_TO) != 0 &&
+        (at = frame_read_varint(at, end, &out->to_delta)) == NULL)
+        return NULL;
+    out->expires_us = 0;
+    if ((out->flags & FRAME_ROW_EXPIRES) != 0) {
+        if (end - at < 8)
+            return NULL;
+        out->expires_us = (int64_t)load_u64(at);
+        at += 8;
+    }
+
+    const size_t left = (size_t)(end - at);
+    if (suffix_length > left || value_length > left - suffix_length)
+        return NULL;
+    out->suffix = at;
+    out->suffix_length = (size_t)suffix_length;
+    out->value_length = (size_t)value_length;
+    return at + suffix_length + value_length;
+}
+
+uint32_t frame_row_offset(const uint8_t *frame, unsigned index)
+{
+    const uint32_t row_count = load_u16(frame + 16);
+    assert(index < row_count);
+    return load_u16(frame + load_u32(frame + 12) - (row_count - index) * FRAME_OFFSET_SIZE);
+}
+
+/* Every row, with its padding, reaches from its offset to that of the next, the last one to the
+ * offsets. */
 static inline bool frame_find_row(const struct frame *frame, unsigned index, const uint8_t **at,
                                   const uint8_t **end)
 {
-    const uint32_t offsets = frame->used - (uint32_t)frame->row_count * FRAME_OFFSET_SIZE;
-    const uint8_t *const offset = frame->bytes.data + offsets + (size_t)index * FRAME_OFFSET_SIZE;
+    const uint32_t rows_end = frame_rows_end(frame);
+    const uint8_t *const offset = frame->bytes.data + rows_end + (size_t)index * FRAME_OFFSET_SIZE;
     const uint32_t first = load_u16(offset);
     const uint32_t last =
-        index + 1 < frame->row_count ? load_u16(offset + FRAME_OFFSET_SIZE) : offsets;
-    if (first < FRAME_HEADER_SIZE + frame->prefix.length || first >= last || last > offsets)
+        index + 1 < frame->row_count ? load_u16(offset + FRAME_OFFSET_SIZE) : rows_end;
+    if (first < frame_rows_begin(frame) || first >= last || last > rows_end ||
+        ((first | last) & (FRAME_ROW_ALIGNMENT - 1)) != 0)
         return false;
     *at = frame->bytes.data + first;
     *end = frame->bytes.data + last;
     return true;
 }
 
-static inline bool frame_read_fields(const struct frame *frame, unsigned index,
-                                     struct frame_fields *out)
+/* Row `index`, whose value ends where its padding begins. */
+static inline bool frame_read_row(const struct frame *frame, unsigned index,
+                                  struct frame_fields *out)
 {
     const uint8_t *at, *end;
     if (!frame_find_row(frame, index, &at, &end))
         return false;
+    const uint8_t *const value_end = frame_read_fields(at, end, out);
+    return value_end != NULL && end - value_end < FRAME_ROW_ALIGNMENT;
+}
 
-    uint64_t suffix_length, value_length;
-    const uint8_t flags = *at++;
-    if (!frame_read_varint(&at, end, &suffix_length) ||
-        !frame_read_varint(&at, end, &value_length) ||
-        !frame_read_varint(&at, end, &out->from_delta) ||
-        !frame_read_varint(&at, end, &out->time_delta))
-        return false;
-    out->to_delta = 0;
-    if ((flags & FRAME_ROW_TO) != 0 && !frame_read_varint(&at, end, &out->to_delta))
-        return false;
-    out->expires_us = 0;
-    if ((flags & FRAME_ROW_EXPIRES) != 0) {
-        if (end - at < 8)
-            return false;
-        out->expires_us = (int64_t)load_u64(at);
-        at += 8;
-    }
-
-    const size_t left = (size_t)(end - at);
-    if (suffix_length > left || value_length != left - suffix_length)
-        return false;
-    out->suffix = at;
-    out->suffix_length = (size_t)suffix_length;
-    out->value_length = (size_t)value_length;
-    out->flags = flags;
-    return true;
+/* Whether zeros follow the row that ends at `value_end`. The four bytes up to the multiple of
+ * FRAME_ROW_ALIGNMENT there are the row's: it has more. */
+static inline bool frame_row_padded(const struct frame *frame, const uint8_t *value_end)
+{
+    const size_t size = (size_t)(value_end - frame->bytes.data);
+    const size_t padding = frame_aligned(size) - size;
+    const uint64_t last = load_u32(value_end + padding - FRAME_ROW_ALIGNMENT);
+    return last >> (32 - 8 * padding) == 0;
 }
 
 /* What is wrong with the length of a key, or NULL. */
@@ -217,36 +268,121 @@ static inline const char *frame_number_fault(const struct frame *frame,
     return NULL;
 }
 
-strata_status frame_row_at(const struct frame *frame, unsigned index, struct frame_row *out)
+/* Fails for what is wrong with a row whose first byte is `flags`. */
+static strata_status frame_refuse_row(uint8_t flags, const char *fault)
 {
-    assert(index < frame->row_count);
+    const char *reserved = row_kind_reserved(flags & FRAME_ROW_KIND);
+    if (reserved != NULL)
+        return failure(STRATA_UNSUPPORTED, "frame has rows for %s, which this library lacks",
+                       reserved);
+    return failure(STRATA_CORRUPT, "a row of the frame is wrong: %s", fault);
+}
 
-    struct frame_fields fields;
-    if (!frame_read_fields(frame, index, &fields))
-        return failure(STRATA_CORRUPT, "row %u of the frame is not inside its bounds", index);
+/* Fails for row `index`, which could not be read. */
+static strata_status frame_refuse_unread(const struct frame *frame, unsigned index)
+{
+    const uint8_t *at, *end;
+    return frame_refuse_row(frame_find_row(frame, index, &at, &end) ? *at : 0,
+                            "it is not inside its bounds");
+}
 
-    const uint8_t kind = fields.flags & FRAME_ROW_KIND;
-    const struct bytes value = bytes_of(fields.suffix + fields.suffix_length, fields.value_length);
-    const char *fault = frame_number_fault(frame, &fields);
+/* Believes the fields of a row, or not. */
+static inline strata_status frame_take_row(const struct frame *frame,
+                                           const struct frame_fields *fields, struct frame_row *out)
+{
+    const uint8_t kind = fields->flags & FRAME_ROW_KIND;
+    const struct bytes value =
+        bytes_of(fields->suffix + fields->suffix_length, fields->value_length);
+    const char *fault = frame_number_fault(frame, fields);
     if (fault == NULL)
-        fault = frame_key_fault(frame, frame->prefix.length + fields.suffix_length, kind);
-    if (fault == NULL && (fields.flags & ~(FRAME_ROW_KIND | FRAME_ROW_TO | FRAME_ROW_EXPIRES)) != 0)
+        fault = frame_key_fault(frame, frame->prefix.length + fields->suffix_length, kind);
+    if (fault == NULL &&
+        (fields->flags & ~(FRAME_ROW_KIND | FRAME_ROW_TO | FRAME_ROW_EXPIRES)) != 0)
         fault = "it has unknown flags";
     if (fault == NULL && !row_value_valid(kind, value))
         fault = "its kind is unknown or its value not one of its kind";
+    if (fault == NULL && !frame_row_padded(frame, value.data + value.length))
+        fault = "its padding is not zero";
     if (fault != NULL)
-        return failure(STRATA_CORRUPT, "row %u of the frame: %s", index, fault);
+        return frame_refuse_row(fields->flags, fault);
 
-    const uint64_t from = frame->base_from + fields.from_delta;
+    const uint64_t from = frame->base_from + fields->from_delta;
     *out = (struct frame_row){
-        .suffix = bytes_of(fields.suffix, fields.suffix_length),
+        .suffix = bytes_of(fields->suffix, fields->suffix_length),
         .value = value,
         .from = from,
-        .to = (fields.flags & FRAME_ROW_TO) != 0 ? from + fields.to_delta : 0,
-        .time_us = (int64_t)((uint64_t)frame->base_time + fields.time_delta),
-        .expires_us = fields.expires_us,
+        .to = (fields->flags & FRAME_ROW_TO) != 0 ? from + fields->to_delta : 0,
+        .time_us = (int64_t)((uint64_t)frame->base_time + fields->time_delta),
+        .expires_us = fields->expires_us,
         .kind = kind,
     };
+    return STRATA_OK;
+}
+
+strata_status frame_row_at(const struct frame *frame, unsigned index, struct frame_row *out)
+{
+    assert(index < frame->row_count);
+    struct frame_fields fields;
+    if (!frame_read_row(frame, index, &fields))
+        return frame_refuse_unread(frame, index);
+    return frame_take_row(frame, &fields, out);
+}
+
+strata_status frame_row_at_offset(const struct frame *frame, uint32_t offset, struct frame_row *out)
+{
+    assert(frame->row_count > 0);
+    const uint32_t rows_end = frame_rows_end(frame);
+    if (offset < frame_rows_begin(frame) || offset >= rows_end || offset % FRAME_ROW_ALIGNMENT != 0)
+        return failure(STRATA_CORRUPT, "frame has no row at its byte %" PRIu32, offset);
+    struct frame_fields fields;
+    const uint8_t *const at = frame->bytes.data + offset;
+    if (frame_read_fields(at, frame->bytes.data + rows_end, &fields) == NULL)
+        return frame_refuse_row(*at, "it is not inside its bounds");
+    return frame_take_row(frame, &fields, out);
+}
+
+/* Whether the prefix, with which all keys begin, settles where `key` belongs. If not, `rest` is what
+ * is to be compared with the rows. */
+static inline bool frame_prefix_settles(const struct frame *frame, struct bytes key,
+                                        struct bytes *rest, unsigned *out)
+{
+    const struct bytes prefix = frame->prefix;
+    const size_t shared = key.length < prefix.length ? key.length : prefix.length;
+    const int order = shared == 0 ? 0 : memcmp(key.data, prefix.data, shared);
+    if (order != 0 || key.length < prefix.length) {
+        *out = order > 0 ? frame->row_count : 0;
+        return true;
+    }
+    *rest = bytes_after(key, prefix.length);
+    return false;
+}
+
+/* Whether row `index` comes before (prefix and `rest`, from). */
+static inline strata_status frame_row_before(const struct frame *frame, unsigned index,
+                                             struct bytes rest, uint64_t from, bool *out)
+{
+    struct frame_fields fields;
+    if (!frame_read_row(frame, index, &fields) || fields.from_delta > UINT64_MAX - frame->base_from)
+        return frame_refuse_unread(frame, index);
+    *out = row_order(bytes_of(fields.suffix, fields.suffix_length),
+                     frame->base_from + fields.from_delta, rest, from) < 0;
+    return STRATA_OK;
+}
+
+/* The first row of [low, high) at or after (prefix and `rest`, from); `high` if there is none. */
+static inline strata_status frame_search(const struct frame *frame, struct bytes rest,
+                                         uint64_t from, unsigned low, unsigned high, unsigned *out)
+{
+    while (low < high) {
+        const unsigned middle = low + (high - low) / 2;
+        bool before;
+        TRY(frame_row_before(frame, middle, rest, from, &before));
+        if (before)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *out = low;
     return STRATA_OK;
 }
 
@@ -254,31 +390,51 @@ strata_status frame_lower_bound(const struct frame *frame, struct bytes key, uin
                                 unsigned *out)
 {
     assert(frame->row_count > 0);
-
-    /* All keys begin with the prefix, so it alone may decide, and otherwise need not be looked at
-     * again. */
-    const struct bytes prefix = frame->prefix;
-    const size_t shared = key.length < prefix.length ? key.length : prefix.length;
-    const int order = shared == 0 ? 0 : memcmp(key.data, prefix.data, shared);
-    if (order != 0 || key.length < prefix.length) {
-        *out = order > 0 ? frame->row_count : 0;
+    struct bytes rest;
+    if (frame_prefix_settles(frame, key, &rest, out))
         return STRATA_OK;
-    }
+    return frame_search(frame, rest, from, 0, frame->row_count, out);
+}
 
-    const struct bytes rest = bytes_after(key, prefix.length);
-    unsigned low = 0, high = frame->row_count;
-    while (low < high) {
-        const unsigned middle = low + (high - low) / 2;
-        struct frame_fields fields;
-        if (!frame_read_fields(frame, middle, &fields) ||
-            fields.from_delta > UINT64_MAX - frame->base_from)
-            return failure(STRATA_CORRUPT, "row %u of the frame is not inside its bounds", middle);
-        if (row_order(bytes_of(fields.suffix, fields.suffix_length),
-                      frame->base_from + fields.from_delta, rest, from) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+strata_status frame_lower_bound_near(const struct frame *frame, struct bytes key, uint64_t from,
+                                     unsigned near, unsigned *out)
+{
+    assert(frame->row_count > 0);
+    assert(near <= frame->row_count);
+    struct bytes rest;
+    if (frame_prefix_settles(frame, key, &rest, out))
+        return STRATA_OK;
+
+    /* Rows before `low` come before the target, `probe` goes ahead in growing steps. */
+    unsigned low = 0, high = frame->row_count, probe = near;
+    for (unsigned step = 1; probe < high; step *= 2) {
+        bool before;
+        TRY(frame_row_before(frame, probe, rest, from, &before));
+        if (!before) {
+            high = probe;
+            break;
+        }
+        low = probe + 1;
+        probe = step <= high - low ? low + step - 1 : high;
     }
-    *out = low;
-    return STRATA_OK;
+    return frame_search(frame, rest, from, low, high, out);
+}
+
+static bool frame_all_zero(const uint8_t *from, const uint8_t *to)
+{
+    for (; from < to; from++) {
+        if (*from != 0)
+            return false;
+    }
+    return true;
+}
+
+strata_status frame_check_padding(const struct frame *frame)
+{
+    const uint8_t *const data = frame->bytes.data;
+    bool zero = frame_all_zero(data + frame->used, data + frame->bytes.length);
+    if (frame->row_count > 0)
+        zero = zero && frame_all_zero(data + FRAME_HEADER_SIZE + frame->prefix.length,
+                                      data + frame_rows_begin(frame));
+    return zero ? STRATA_OK : failure(STRATA_CORRUPT, "frame's padding is not zero");
 }

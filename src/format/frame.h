@@ -1,8 +1,8 @@
 /* Frames: the checksummed blocks that a part is made of.
  *
- * A part is an array of units, a power of two from 4,096 to 65,536 bytes each. A frame fills whole
- * units. A frame of several rows fills one; a row that does not fit gets a frame of its own of as
- * many units as it needs.
+ * A part is an array of units, a power of two from 4,096 to 65,536 bytes each. A frame fills as many
+ * whole units as it needs: one of several rows at most FRAME_BYTES_MAX bytes, one of a single row
+ * what that takes, one of buckets or a footer one unit.
  *
  *     0   u64 checksum      place_checksum of all the frame's bytes, padding included
  *     8   u8  kind          enum frame_kind
@@ -16,7 +16,8 @@
  *     32  i64 base time     the least time of the rows
  *     40  prefix, rows; then at used - 2 * rows: u16 offset of each row from the frame's start
  *
- * A row:
+ * Behind the prefix and behind each row are zeros up to a multiple of 4. A row tells where it ends, so
+ * that it can be read from its offset alone:
  *
  *     u8      kind | 0x10 if it has `to` | 0x20 if it expires
  *     varint  length of the key after the prefix
@@ -39,7 +40,10 @@ enum {
     FRAME_HEADER_SIZE = 40,
     FRAME_UNIT_SIZE_MIN = 4096,
     FRAME_UNIT_SIZE_MAX = 65536,
-    FRAME_ROWS_MAX = 16383
+    FRAME_BYTES_MAX = 65536, /* Of a frame of several rows: offsets have 16 bits. */
+    FRAME_ROW_ALIGNMENT = 4,
+    FRAME_ROW_SPACE_MIN = 10, /* The kind and four varints, padded, and an offset. */
+    FRAME_ROWS_MAX = (FRAME_BYTES_MAX - FRAME_HEADER_SIZE) / FRAME_ROW_SPACE_MIN
 };
 
 enum frame_kind {
@@ -47,7 +51,8 @@ enum frame_kind {
     FRAME_INDEX = 2,     /* Rows whose value is a struct index_entry, format/part.h. */
     FRAME_DIRECTORY = 3, /* Rows whose value is a struct slice_entry. */
     FRAME_BUCKETS = 4,
-    FRAME_FOOTER = 5
+    FRAME_FOOTER = 5,
+    FRAME_VALUES = 7 /* Reserved: values that rows of kind ROW_SHARED_VALUE name. */
 };
 
 /* A frame whose checksum and header have been checked. Borrows the bytes. */
@@ -78,23 +83,40 @@ uint32_t frame_units_claimed(const uint8_t *header);
 
 /* Checks `bytes`, one whole frame of units of `unit_size`, against the seed of its place. Fails with
  * STRATA_CORRUPT, message without the object's name (the caller adds it), STRATA_UNSUPPORTED for a
- * transform it does not know. */
+ * transform or a kind that is reserved. */
 STRATA_CHECKED strata_status frame_open(struct bytes bytes, size_t unit_size, uint64_t seed,
                                         struct frame *out);
 
-/* Row `index` < row_count. Every bound is checked, whatever the bytes are. */
+/* Row `index` < row_count. Every bound is checked, whatever the bytes are. Fails with STRATA_CORRUPT,
+ * STRATA_UNSUPPORTED for a reserved kind of row. */
 STRATA_CHECKED strata_status frame_row_at(const struct frame *frame, unsigned index,
                                           struct frame_row *out);
+
+/* The row at `offset`, which may be any number, of a frame that has rows. As frame_row_at, but that
+ * a row is there is for the caller to know: bytes inside a row may look like one. */
+STRATA_CHECKED strata_status frame_row_at_offset(const struct frame *frame, uint32_t offset,
+                                                 struct frame_row *out);
+
+/* The offset of row `index` of a frame of rows, as its offsets say: trusted bytes only. */
+uint32_t frame_row_offset(const uint8_t *frame, unsigned index);
 
 /* The first row at or after (key, from) in row order; row_count if there is none. */
 STRATA_CHECKED strata_status frame_lower_bound(const struct frame *frame, struct bytes key,
                                                uint64_t from, unsigned *out);
+
+/* The same, and sooner if it is at row `near` <= row_count or a little behind it. */
+STRATA_CHECKED strata_status frame_lower_bound_near(const struct frame *frame, struct bytes key,
+                                                    uint64_t from, unsigned near, unsigned *out);
+
+/* Checks what no reader of rows needs: that the padding around them is zero. */
+STRATA_CHECKED strata_status frame_check_padding(const struct frame *frame);
 
 /* Collects rows in order until a frame is full.
  * Invariant: size_bound is never below what finish would write before padding. */
 struct frame_builder {
     const strata_allocator *allocator;
     size_t unit_size;
+    size_t frame_size; /* What a frame of several rows should have, about. */
     uint8_t kind;
     struct buffer rows;  /* Staged: an array of struct staged_row, private. */
     struct buffer bytes; /* Keys and values of the staged rows. */
@@ -103,15 +125,18 @@ struct frame_builder {
     size_t key_bytes;
     size_t value_bytes;
     size_t field_bytes;
+    unsigned residues[FRAME_ROW_ALIGNMENT]; /* Rows, by their size but for prefix, from and time. */
     uint64_t min_from, max_from;
     int64_t min_time, max_time;
 };
 
+/* `frame_size` is from `unit_size` to FRAME_BYTES_MAX. */
 void frame_builder_init(struct frame_builder *builder, const strata_allocator *allocator,
-                        size_t unit_size, enum frame_kind kind);
+                        size_t unit_size, size_t frame_size, enum frame_kind kind);
 void frame_builder_release(struct frame_builder *builder);
 
-/* Whether `row` may be added; always true of an empty builder. */
+/* Whether `row` should be added; always true of an empty builder. A frame has at most `frame_size`
+ * bytes, or up to four times as many where less would leave an eighth of its units empty. */
 bool frame_builder_fits(const struct frame_builder *builder, const struct row *row);
 
 /* Copies the row. It comes after all others in row order, and it fits. */

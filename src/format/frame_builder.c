@@ -5,6 +5,10 @@
 
 #include <assert.h>
 
+/* Frames grow beyond their target while more than this part of their units would stay empty, up to so
+ * many times the target. */
+enum { FRAME_SLACK_SHARE = 8, FRAME_GROWTH_MAX = 4 };
+
 /* A row waiting in a builder. */
 struct staged_row {
     size_t at; /* Of its key in the builder's bytes; the value follows. */
@@ -17,6 +21,11 @@ struct staged_row {
     uint16_t offset; /* In the finished frame. */
     uint8_t kind;
 };
+
+static size_t frame_size_aligned(size_t size)
+{
+    return (size + FRAME_ROW_ALIGNMENT - 1) & ~(size_t)(FRAME_ROW_ALIGNMENT - 1);
+}
 
 static size_t frame_varint_size(uint64_t value)
 {
@@ -64,11 +73,17 @@ static void frame_builder_check(const struct frame_builder *builder)
 static size_t frame_builder_size_bound(const struct frame_builder *builder)
 {
     const uint64_t time_span = (uint64_t)builder->max_time - (uint64_t)builder->min_time;
-    const size_t row_size =
-        2 + frame_varint_size(builder->max_from - builder->min_from) + frame_varint_size(time_span);
-    return FRAME_HEADER_SIZE + builder->prefix_length + builder->key_bytes -
-           builder->row_count * builder->prefix_length + builder->value_bytes +
-           builder->field_bytes + builder->row_count * row_size;
+    const size_t wide =
+        frame_varint_size(builder->max_from - builder->min_from) + frame_varint_size(time_span);
+    size_t size = frame_size_aligned(FRAME_HEADER_SIZE + builder->prefix_length);
+    size += builder->key_bytes - builder->row_count * builder->prefix_length;
+    size += builder->value_bytes + builder->field_bytes + builder->row_count * (wide + 2);
+    /* Rows are padded alike if they are of one size but for whole steps. */
+    for (size_t residue = 0; residue < FRAME_ROW_ALIGNMENT; residue++) {
+        const size_t row_size = residue + wide - builder->prefix_length;
+        size += builder->residues[residue] * (((size_t)0 - row_size) % FRAME_ROW_ALIGNMENT);
+    }
+    return size;
 }
 
 /* Adds `row` to the sums alone. */
@@ -85,10 +100,12 @@ static void frame_builder_count(struct frame_builder *builder, const struct row 
     builder->row_count++;
     builder->key_bytes += row->key.length;
     builder->value_bytes += row->value.length;
-    builder->field_bytes += 1 + frame_varint_size(row->key.length) +
-                            frame_varint_size(row->value.length) +
-                            (row->to != 0 ? frame_varint_size(row->to - row->from) : 0) +
-                            (row->expires_us != 0 ? 8 : 0);
+    const size_t field_bytes = 1 + frame_varint_size(row->key.length) +
+                               frame_varint_size(row->value.length) +
+                               (row->to != 0 ? frame_varint_size(row->to - row->from) : 0) +
+                               (row->expires_us != 0 ? 8 : 0);
+    builder->field_bytes += field_bytes;
+    builder->residues[(field_bytes + row->key.length + row->value.length) % FRAME_ROW_ALIGNMENT]++;
     builder->min_from = row->from < builder->min_from ? row->from : builder->min_from;
     builder->max_from = row->from > builder->max_from ? row->from : builder->max_from;
     builder->min_time = row->time_us < builder->min_time ? row->time_us : builder->min_time;
@@ -104,20 +121,26 @@ static void frame_builder_empty(struct frame_builder *builder)
     builder->key_bytes = 0;
     builder->value_bytes = 0;
     builder->field_bytes = 0;
+    memset(builder->residues, 0, sizeof(builder->residues));
     builder->min_from = builder->max_from = 0;
     builder->min_time = builder->max_time = 0;
 }
 
 void frame_builder_init(struct frame_builder *builder, const strata_allocator *allocator,
-                        size_t unit_size, enum frame_kind kind)
+                        size_t unit_size, size_t frame_size, enum frame_kind kind)
 {
     assert(unit_size >= FRAME_UNIT_SIZE_MIN);
-    assert(unit_size <= FRAME_UNIT_SIZE_MAX);
+    assert(frame_size >= unit_size);
+    assert(frame_size <= FRAME_BYTES_MAX);
     assert((unit_size & (unit_size - 1)) == 0);
     assert(kind == FRAME_ROWS || kind == FRAME_INDEX || kind == FRAME_DIRECTORY);
 
     *builder = (struct frame_builder){
-        .allocator = allocator, .unit_size = unit_size, .kind = (uint8_t)kind};
+        .allocator = allocator,
+        .unit_size = unit_size,
+        .frame_size = frame_size,
+        .kind = (uint8_t)kind,
+    };
     buffer_init(&builder->rows, allocator);
     buffer_init(&builder->bytes, allocator);
 }
@@ -128,6 +151,18 @@ void frame_builder_release(struct frame_builder *builder)
     buffer_release(&builder->bytes);
 }
 
+static size_t frame_units_needed(size_t size, size_t unit_size)
+{
+    return size / unit_size + (size % unit_size != 0);
+}
+
+/* Whether a frame of `size` bytes leaves little of its units empty. */
+static bool frame_builder_fills_units(const struct frame_builder *builder, size_t size)
+{
+    const size_t whole = frame_units_needed(size, builder->unit_size) * builder->unit_size;
+    return (whole - size) * FRAME_SLACK_SHARE <= whole;
+}
+
 bool frame_builder_fits(const struct frame_builder *builder, const struct row *row)
 {
     if (builder->row_count == 0)
@@ -136,7 +171,11 @@ bool frame_builder_fits(const struct frame_builder *builder, const struct row *r
         return false;
     struct frame_builder grown = *builder;
     frame_builder_count(&grown, row);
-    return frame_builder_size_bound(&grown) <= builder->unit_size;
+    const size_t size = frame_builder_size_bound(&grown);
+    if (size <= builder->frame_size)
+        return true;
+    return size <= FRAME_BYTES_MAX && size <= builder->frame_size * FRAME_GROWTH_MAX &&
+           !frame_builder_fills_units(builder, frame_builder_size_bound(builder));
 }
 
 /* What the reader verifies. */
@@ -184,6 +223,14 @@ strata_status frame_builder_add(struct frame_builder *builder, const struct row 
     return buffer_append(&builder->rows, bytes_of(&staged, sizeof(staged)));
 }
 
+/* Writes zeros up to a multiple of FRAME_ROW_ALIGNMENT. */
+static uint8_t *frame_pad(const uint8_t *frame, uint8_t *to)
+{
+    while ((to - frame) % FRAME_ROW_ALIGNMENT != 0)
+        *to++ = 0;
+    return to;
+}
+
 /* Writes one row and returns where it ends. */
 static uint8_t *staged_row_write(const struct frame_builder *builder, const struct staged_row *row,
                                  uint8_t *to)
@@ -213,20 +260,15 @@ static size_t frame_builder_write(const struct frame_builder *builder, uint8_t *
     uint8_t *to = frame + FRAME_HEADER_SIZE;
     if (builder->prefix_length > 0)
         memcpy(to, staged_key(builder, rows).data, builder->prefix_length);
-    to += builder->prefix_length;
+    to = frame_pad(frame, to + builder->prefix_length);
     for (unsigned i = 0; i < builder->row_count; i++) {
         assert(to - frame <= UINT16_MAX);
         rows[i].offset = (uint16_t)(to - frame);
-        to = staged_row_write(builder, &rows[i], to);
+        to = frame_pad(frame, staged_row_write(builder, &rows[i], to));
     }
     for (unsigned i = 0; i < builder->row_count; i++, to += 2)
         store_u16(to, rows[i].offset);
     return (size_t)(to - frame);
-}
-
-static size_t frame_units_needed(size_t size, size_t unit_size)
-{
-    return size / unit_size + (size % unit_size != 0);
 }
 
 strata_status frame_builder_finish(struct frame_builder *builder, uint64_t seed, struct buffer *out,
@@ -244,7 +286,7 @@ strata_status frame_builder_finish(struct frame_builder *builder, uint64_t seed,
     const size_t units = frame_units_needed(used, builder->unit_size);
     const size_t size = units * builder->unit_size;
     assert(used <= bound);
-    assert(units == 1 || builder->row_count == 1);
+    assert(size <= FRAME_BYTES_MAX || builder->row_count == 1);
     assert(units <= UINT16_MAX);
     memset(frame + used, 0, size - used);
     buffer_truncate(out, out->length - (size_max - size));

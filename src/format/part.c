@@ -131,7 +131,7 @@ static strata_status footer_check(const struct part_footer *footer)
         return failure(STRATA_CORRUPT, "footer names part %" PRIu64, footer->number);
     if (footer->units == 0 || footer->units > UINT32_MAX)
         return failure(STRATA_CORRUPT, "footer names %" PRIu64 " units", footer->units);
-    if (footer->rows == 0 || footer->rows / FRAME_ROWS_MAX > footer->units)
+    if (footer->rows == 0 || footer->rows > footer->units * footer->unit_size / FRAME_ROW_SPACE_MIN)
         return failure(STRATA_CORRUPT, "footer names %" PRIu64 " rows in %" PRIu64 " units",
                        footer->rows, footer->units);
     if (footer->min_from > footer->max_from)

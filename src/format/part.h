@@ -25,7 +25,7 @@
  * marks overflow and the next one (cyclic) takes the key.
  *
  *     0   u16 tag[10]   top 16 bits of the hash
- *     20  u32 place[10] unit << 14 | row: where the newest row of the key lies
+ *     20  u32 place[10] unit of the frame << 14 | offset in it / 4: the newest row of the key
  *     60  u8 count      61  u8 overflow   62  u16 zero
  *
  * Footer content, at FRAME_HEADER_SIZE:
@@ -47,7 +47,7 @@
 #include "core/buffer.h"
 #include "format/frame.h"
 
-enum { PART_SECTIONS_MAX = 16, PART_ROW_BITS = 14 };
+enum { PART_SECTIONS_MAX = 16, PART_OFFSET_BITS = 14 };
 enum part_role { ROLE_LIVE = 1, ROLE_HISTORY = 2 };
 enum section_kind { SECTION_ROWS = 1, SECTION_DIRECTORY = 2, SECTION_BUCKETS = 3 };
 
@@ -89,6 +89,22 @@ static inline uint32_t buckets_per_unit(size_t unit_size)
 static inline uint64_t bucket_of(uint64_t hash, uint64_t bucket_count)
 {
     return (hash & UINT32_MAX) * bucket_count >> 32;
+}
+
+/* Where a row lies: the unit of its frame, below 2^18, and its offset there. */
+static inline uint32_t row_place(uint32_t unit, uint32_t offset)
+{
+    return unit << PART_OFFSET_BITS | offset / FRAME_ROW_ALIGNMENT;
+}
+
+static inline uint32_t row_place_unit(uint32_t place)
+{
+    return place >> PART_OFFSET_BITS;
+}
+
+static inline uint32_t row_place_offset(uint32_t place)
+{
+    return (place & (((uint32_t)1 << PART_OFFSET_BITS) - 1)) * FRAME_ROW_ALIGNMENT;
 }
 
 /* Where the slots of `bucket` match the tag of `hash`, a bit each; bounded by its count. */

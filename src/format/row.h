@@ -10,8 +10,19 @@ enum row_kind {
     ROW_VALUE_REFERENCE = 3, /* The value is a struct value_reference, 16 bytes. */
     ROW_COUNTER = 4,         /* 8 bytes, little-endian two's complement. */
     ROW_RANGE_DELETE = 5,    /* On the empty user key: the whole storage space. No value. */
-    ROW_GROUP = 6            /* Reserved: several versions in one row. */
+    ROW_GROUP = 6,           /* Reserved: several versions in one row. */
+    ROW_SHARED_VALUE = 7 /* Reserved: a value among others in an object that rows share. Its value
+                              * is u64 object, u32 place (as in a bucket, format/part.h, of a frame of
+                              * kind FRAME_VALUES), u32 size; 16 bytes. */
 };
+
+/* What a reserved kind of row is for, NULL for all others. */
+static inline const char *row_kind_reserved(uint8_t kind)
+{
+    if (kind == ROW_GROUP)
+        return "groups of versions";
+    return kind == ROW_SHARED_VALUE ? "shared values" : NULL;
+}
 
 /* Values longer than the first have an object of their own; none is longer than the second. */
 enum { INLINE_VALUE_SIZE_MAX = 64 * 1024, VALUE_SIZE_MAX = 1 << 30 };

@@ -11,11 +11,9 @@
 STRATA_CHECKED static inline strata_status take_bytes(struct bytes *input, uint64_t length,
                                                       const char *what, struct bytes *out)
 {
-    if (length > input->length) {
-        failure(STRATA_CORRUPT, "%s of %" PRIu64 " bytes where %zu are left", what, length,
-                input->length);
-        return STRATA_CORRUPT; /* Said again, for compilers that warn of `out` being unset. */
-    }
+    if (length > input->length || (length > 0 && input->data == NULL))
+        return failure(STRATA_CORRUPT, "%s of %" PRIu64 " bytes where %zu are left", what, length,
+                       input->length);
     *out = bytes_of(input->data, (size_t)length);
     *input = bytes_after(*input, (size_t)length);
     return STRATA_OK;
@@ -64,10 +62,8 @@ STRATA_CHECKED static inline strata_status take_varint_to(struct bytes *input, u
     struct bytes rest = *input;
     uint64_t value;
     TRY(take_varint(&rest, &value));
-    if (value > maximum) {
-        failure(STRATA_CORRUPT, "%s is %" PRIu64 ", limit %" PRIu64, what, value, maximum);
-        return STRATA_CORRUPT;
-    }
+    if (value > maximum)
+        return failure(STRATA_CORRUPT, "%s is %" PRIu64 ", limit %" PRIu64, what, value, maximum);
     *input = rest;
     *out = value;
     return STRATA_OK;

@@ -81,21 +81,33 @@ static strata_status close_log(struct store *store)
     return STRATA_OK;
 }
 
-/* Whatever fails here loses nothing: the log is synced first and stays until it is not needed. */
+static strata_status close_reclaim(struct store *store, struct epoch_slot *slot)
+{
+    while (store_reclaim_due(store))
+        TRY(store_reclaim_step(store, slot));
+    return STRATA_OK;
+}
+
+/* Whatever fails here loses nothing: the log is synced first and stays until it is not needed. It
+ * stays, too, if objects are left: the next open looks for orphans where there is a log. */
 static void close_tidily(struct store *store, struct epoch_slot *slot)
 {
-    bool did = true;
     if (store_flush_all(store) != STRATA_OK)
         return;
     if (close_merge(store, slot) != STRATA_OK)
         return;
-    atomic_store(&store->orphans_below, 0);
-    if (close_log(store) != STRATA_OK)
+    if (close_reclaim(store, slot) != STRATA_OK || atomic_load(&store->untidy) ||
+        atomic_load(&store->orphans_below) > 0)
         return;
-    while (did && store_reclaim_due(store)) {
-        if (store_reclaim_step(store, slot) != STRATA_OK)
-            return;
-    }
+    if (close_log(store) == STRATA_OK)
+        (void)close_reclaim(store, slot);
+}
+
+/* A store may be halted with nothing to lose: then there is nothing to tell. */
+static strata_status close_sync(struct store *store)
+{
+    const uint64_t visible = atomic_load(&store->committer.visible);
+    return atomic_load(&store->wal.durable_version) < visible ? store_sync(store) : STRATA_OK;
 }
 
 strata_status store_close(struct store *store)
@@ -107,7 +119,7 @@ strata_status store_close(struct store *store)
                        atomic_load(&store->handle_count));
     store_stop_threads(store);
     if (store->logged) {
-        status = store_sync(store);
+        status = close_sync(store);
         if (status == STRATA_OK && epoch_slot_take(&store->epochs, &slot) == STRATA_OK) {
             close_tidily(store, slot);
             epoch_slot_give(slot);

@@ -3,6 +3,19 @@
 
 #include <assert.h>
 
+enum {
+    /* With more runs than this, writers wait for merges too; without threads, they do them. */
+    ROOM_RUNS_MAX = 24,
+    ROOM_RUNS_DRIVEN = 8,
+    DRIVEN_RECLAIM_STEPS = 64,
+    COMPACT_RECLAIM_STEPS = 1 << 20
+};
+
+static uint32_t store_runs_max(const struct store *store)
+{
+    return store->options.background_threads == 0 ? ROOM_RUNS_DRIVEN : ROOM_RUNS_MAX;
+}
+
 static int64_t store_monotonic(const struct store *store)
 {
     return store->options.clock->monotonic_us(store->options.clock->context);
@@ -294,13 +307,20 @@ strata_status store_maintain(struct store *store, int64_t budget_us, strata_work
     return status;
 }
 
-strata_status store_flush_all(struct store *store)
+/* How many memtables and live runs there are. */
+static void store_count_tables(struct store *store, struct epoch_slot *slot, uint32_t *memtables,
+                               uint32_t *runs)
 {
-    struct epoch_slot *slot;
+    epoch_enter(&store->epochs, slot);
+    const struct tableset *set = atomic_load(&store->tables.current);
+    *memtables = set->memtable_count;
+    *runs = set->live_count;
+    epoch_leave(slot);
+}
+
+static strata_status flush_freeze(struct store *store, struct epoch_slot *slot)
+{
     strata_status status = STRATA_OK;
-    if (store->read_only)
-        return failure(STRATA_READ_ONLY, "the database is open for reading only");
-    TRY(epoch_slot_take(&store->epochs, &slot));
     mutex_lock(&store->committer.lock);
     epoch_enter(&store->epochs, slot);
     const struct memtable *active = atomic_load(&store->tables.current)->memtables[0];
@@ -310,47 +330,81 @@ strata_status store_flush_all(struct store *store)
         status = committer_freeze(&store->committer, store->profile.memtable_chunk,
                                   random_next(&store->random));
     mutex_unlock(&store->committer.lock);
-    if (status == STRATA_OK)
-        status = store_drain(store, slot, JOB_FLUSH);
+    return status;
+}
+
+/* Memory, runs and the log stay bounded also when a caller does nothing but write and flush. */
+static strata_status flush_bounded(struct store *store, struct epoch_slot *slot)
+{
+    uint32_t memtables;
+    uint32_t runs;
+    store_count_tables(store, slot, &memtables, &runs);
+    if (memtables > store->profile.memtable_count_max)
+        TRY(store_drain(store, slot, JOB_FLUSH));
+    TRY(flush_freeze(store, slot));
+    TRY(store_drain(store, slot, JOB_FLUSH));
+    if (runs > store_runs_max(store))
+        TRY(store_drain(store, slot, JOB_MERGE));
+    if (store->thread_count == 0)
+        store_give_back(store, slot, DRIVEN_RECLAIM_STEPS);
+    return STRATA_OK;
+}
+
+strata_status store_flush_all(struct store *store)
+{
+    struct epoch_slot *slot;
+    if (store->read_only)
+        return failure(STRATA_READ_ONLY, "the database is open for reading only");
+    TRY(epoch_slot_take(&store->epochs, &slot));
+    const strata_status status = flush_bounded(store, slot);
     epoch_slot_give(slot);
     return status;
 }
 
-static strata_status compact_steps(struct store *store, struct epoch_slot *slot,
+static strata_status compact_steps(struct store *store, struct epoch_slot *slot, uint64_t version,
                                    const strata_progress *progress)
 {
     const uint64_t total = atomic_load(&store->counters.rows_merged);
-    for (;;) {
+    while (!store_compacted(store, version, slot)) {
         bool did = false;
         bool failed;
         strata_error error;
-        TRY(store_step(store, slot, &did));
+        TRY(store_step_up_to(store, slot, JOB_MERGE, &did));
         if (progress != NULL &&
             progress->report(progress->context, "compact",
                              atomic_load(&store->counters.rows_merged) - total, 0) != 0)
             return failure(STRATA_INTERRUPTED, "compaction was interrupted");
         if (did)
             continue;
-        const bool pending = jobs_pending(store, JOB_RECLAIM, slot, &failed, &error);
+        (void)jobs_pending(store, JOB_MERGE, slot, &failed, &error);
         if (failed)
             return failure_restore(&error);
         TRY(committer_check(&store->committer));
-        if (!pending)
-            return STRATA_OK;
         mutex_lock(&store->jobs_lock);
         condition_wait(&store->jobs_changed, &store->jobs_lock, 1000);
         mutex_unlock(&store->jobs_lock);
     }
+    store_give_back(store, slot, COMPACT_RECLAIM_STEPS);
+    return STRATA_OK;
 }
 
+/* Up to what is there now: what is written meanwhile could keep it going for ever. */
 strata_status store_compact(struct store *store, const strata_progress *progress)
 {
     struct epoch_slot *slot;
+    const uint64_t version = atomic_load(&store->committer.visible);
     TRY(store_flush_all(store));
     TRY(epoch_slot_take(&store->epochs, &slot));
-    atomic_store(&store->compacting, true);
-    strata_status status = compact_steps(store, slot, progress);
-    atomic_store(&store->compacting, false);
+    mutex_lock(&store->jobs_lock);
+    store->compactor_count++;
+    if (version > atomic_load(&store->compact_to))
+        atomic_store(&store->compact_to, version);
+    mutex_unlock(&store->jobs_lock);
+    const strata_status status = compact_steps(store, slot, version, progress);
+    mutex_lock(&store->jobs_lock);
+    if (--store->compactor_count == 0)
+        atomic_store(&store->compact_to, 0);
+    mutex_unlock(&store->jobs_lock);
     epoch_slot_give(slot);
     return status;
 }
@@ -379,12 +433,10 @@ static struct room room_look(struct store *store, struct epoch_slot *slot, uint6
     const struct tableset *set = atomic_load(&store->tables.current);
     const struct memtable *active = set->memtables[0];
     const bool empty = atomic_load(&active->last_version) < active->first_version;
-    const uint32_t runs_max =
-        store->options.background_threads == 0 ? ROOM_RUNS_DRIVEN : ROOM_RUNS_MAX;
     const struct room room = {.fits = empty || atomic_load(&active->charge) + charge <=
                                                    store->profile.memtable_charge_max,
                               .memtable = set->memtable_count <= store->profile.memtable_count_max,
-                              .runs = set->live_count <= runs_max};
+                              .runs = set->live_count <= store_runs_max(store)};
     epoch_leave(slot);
     return room;
 }
@@ -439,6 +491,12 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
         return failure(STRATA_TOO_BIG, "a commit of %llu bytes is beyond the memory budget",
                        (unsigned long long)charge);
     TRY(epoch_slot_take(&store->epochs, &slot));
+    if (store->options.background_threads == 0) {
+        /* Nobody else removes what is not needed any more. */
+        mutex_unlock(&store->committer.lock);
+        store_give_back(store, slot, DRIVEN_RECLAIM_STEPS);
+        mutex_lock(&store->committer.lock);
+    }
     while (status == STRATA_OK) {
         const struct room room = room_look(store, slot, charge);
         if (room.fits)
@@ -463,12 +521,6 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
     }
     if (waited)
         room_count_stall(store, start);
-    if (status == STRATA_OK && store->options.background_threads == 0) {
-        /* Nobody else removes what is not needed any more. */
-        mutex_unlock(&store->committer.lock);
-        store_give_back(store, slot, DRIVEN_RECLAIM_STEPS);
-        mutex_lock(&store->committer.lock);
-    }
     epoch_slot_give(slot);
     return status;
 }

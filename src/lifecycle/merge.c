@@ -55,25 +55,45 @@ static bool choose_history(const struct tableset *set, struct merge_choice *out)
     return false;
 }
 
-/* Everything into one live and one history run; the latter in a second merge. */
-static bool choose_all(const struct tableset *set, struct merge_choice *out)
+/* Of the runs, newest first, those that hold versions up to `version`. */
+static uint32_t runs_up_to(struct run *const *runs, uint32_t count, uint64_t version)
 {
-    if (set->live_count > 1 || (set->live_count == 1 && set->live[0]->tier != TIER_BASE)) {
+    uint32_t newer = 0;
+    while (newer < count && runs[newer]->min_version >= version)
+        newer++;
+    return count - newer;
+}
+
+/* Everything up to a version into one live and one history run; the latter in a second merge. */
+static bool choose_all(const struct tableset *set, uint64_t version, struct merge_choice *out)
+{
+    const uint32_t live = runs_up_to(set->live, set->live_count, version);
+    if (live > 1 || (live == 1 && set->live[set->live_count - 1]->tier != TIER_BASE)) {
         *out = choose_live(set, set->live_count);
         return true;
     }
-    if (set->history_count > 1) {
+    if (runs_up_to(set->history, set->history_count, version) > 1) {
         *out = (struct merge_choice){.history_count = set->history_count};
         return true;
     }
     return false;
 }
 
+bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot)
+{
+    struct merge_choice choice;
+    epoch_enter(&store->epochs, slot);
+    const bool more = choose_all(atomic_load(&store->tables.current), version, &choice);
+    epoch_leave(slot);
+    return !more;
+}
+
 static bool choose_merge(const struct store *store, const struct tableset *set,
                          struct merge_choice *out)
 {
-    if (atomic_load(&store->compacting))
-        return choose_all(set, out);
+    const uint64_t compact_to = atomic_load(&store->compact_to);
+    if (compact_to > 0 && choose_all(set, compact_to, out))
+        return true;
     uint32_t young = 0;
     uint32_t middle = 0;
     uint64_t above = 0;
@@ -92,14 +112,17 @@ static bool choose_merge(const struct store *store, const struct tableset *set,
     return choose_history(set, out);
 }
 
-/* Fewer inputs, where memory bounds how many can be open: the oldest of the runs chosen stay out of a
- * live merge only all together, since its outcome must be neighbours in age. */
+/* Fewer inputs, where memory bounds how many can be open. A live merge leaves out the oldest of the
+ * runs chosen: what it makes must be newer than all that stays. If history alone is too much, that is
+ * merged first. */
 static void choice_bound(const struct store *store, const struct tableset *set,
                          struct merge_choice *choice)
 {
     const uint32_t most = store->profile.merge_sources_max;
     while (choice->live_count > 2 && choice->live_count + choice->history_count > most)
         *choice = choose_live(set, choice->live_count - 1);
+    if (choice->live_count + choice->history_count > most && choice->live_count > 0)
+        *choice = (struct merge_choice){.history_count = set->history_count};
     if (choice->live_count == 0 && choice->history_count > most) {
         choice->history_first += choice->history_count - most;
         choice->history_count = most;

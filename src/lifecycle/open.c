@@ -131,6 +131,7 @@ static void store_set_output(struct store *store)
                  .allocator = store->memory_allocator,
                  .identity = store->identity,
                  .unit_size = store->profile.unit_size,
+                 .frame_size = store->profile.frame_size,
                  .with_buckets = store->profile.with_buckets},
         .part_bytes_max = store->profile.part_bytes_max,
         .builders = store->options.builders,

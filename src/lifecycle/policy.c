@@ -23,15 +23,16 @@ static uint64_t policy_needed_to(struct store *store, uint64_t branch)
         catalog_read_branch(set, &store->cache, version, branch, &found, &record);
     if (status == STRATA_OK && found)
         store->policy_inherits = record.parent != 0;
-    if (status == STRATA_OK && found && record.deleted &&
-        !branches_in_use(&store->branches, branch)) {
+    const bool deleted = status == STRATA_OK && found && record.deleted;
+    if (deleted)
         status = catalog_needed_to(set, &store->cache, store->memory_allocator, version, branch,
                                    &needed);
-        if (status != STRATA_OK)
-            needed = UINT64_MAX;
-    }
     epoch_leave(store->policy_slot);
-    return needed;
+    if (!deleted || status != STRATA_OK)
+        return UINT64_MAX;
+    /* Asked last: whoever opens a branch from here on sees what is deleted at `version`. */
+    const uint64_t read = branches_read_to(&store->branches, branch);
+    return read > needed ? read : needed;
 }
 
 static void policy_look_up(struct store *store, uint64_t branch)

@@ -5,7 +5,7 @@ static uint64_t between(uint64_t low, uint64_t value, uint64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* A quarter of the budget for the cache, three eighths for memtables, the rest for jobs, transactions
+/* A quarter of the budget for the cache (a fifth of a small one, in which the longest keys count), three eighths for memtables, the rest for jobs, transactions
  * and held values. */
 void profile_fill(struct profile *profile, uint64_t budget)
 {
@@ -17,14 +17,15 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .memtable_charge_max = between(64 * kib, budget / 8, 256 * mib),
         .memtable_count_max = small ? 1 : 2,
         .memtable_chunk = (size_t)between(16 * kib, budget / 64, mib),
-        .cache_bytes = (size_t)between(64 * kib, budget / 4, (uint64_t)SIZE_MAX / 4),
-        .unit_size = budget < 64 * mib ? 4096 : 16384,
+        .cache_bytes = (size_t)between(64 * kib, budget / (small ? 5 : 4), (uint64_t)SIZE_MAX / 4),
+        .unit_size = 4096,
+        .frame_size = small ? 4096 : 16384,
         .with_buckets = !small,
         .part_bytes_max = between(2 * mib, budget / 4, 64 * mib),
         .segment_bytes_first = small ? 64 * kib : 256 * kib,
         .segment_bytes_max = between(64 * kib, budget / 16, 16 * mib),
         .held_bytes_max = budget / 4,
-        .merge_sources_max = small ? 16 : JOB_INPUTS_MAX,
+        .merge_sources_max = small ? 12 : JOB_INPUTS_MAX,
     };
     /* A transaction is in memory up to three times: its own rows, its record, the memtable. */
     profile->batch_bytes_max =

@@ -27,6 +27,7 @@ struct profile {
     size_t memtable_chunk;
     size_t cache_bytes;
     uint32_t unit_size;
+    uint32_t frame_size; /* Of the frames of parts, about. */
     bool with_buckets;
     uint64_t part_bytes_max;
     uint64_t segment_bytes_first;

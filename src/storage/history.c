@@ -81,7 +81,7 @@ static strata_status history_look(struct storage_history *history, struct lookup
 {
     struct lineage at = history->at;
     row->found = false;
-    deletion->version = 0;
+    *deletion = (struct history_deletion){.version = 0};
     for (; at.branch != NULL; lineage_up(&at)) {
         TRY(history_find(history, at, history->below, lookup_key_in(key, at.branch->id), row));
         if (history->deletions) {

@@ -77,17 +77,25 @@ static void part_walk_release(struct part_walk *walk)
         buffer_release(&walk->separators[level]);
 }
 
-/* A frame read past the cache, which a check should not sweep. */
-static strata_status part_check_read(const struct part_checking *checking, uint32_t unit,
-                                     struct cached_frame **out)
-{
-    return part_read_frame(checking->part, unit, out);
-}
-
 static void part_check_free(const struct part_checking *checking, struct cached_frame *frame)
 {
     if (frame != NULL)
         release(checking->part->store->allocator, frame, frame->size);
+}
+
+/* A frame read past the cache, which a check should not sweep; `*out` remains NULL on failure. */
+static strata_status part_check_read(const struct part_checking *checking, uint32_t unit,
+                                     struct cached_frame **out)
+{
+    struct cached_frame *frame;
+    TRY(part_read_frame(checking->part, unit, &frame));
+    const strata_status status =
+        part_fault(checking->part, unit, frame_check_padding(&frame->frame));
+    if (status == STRATA_OK)
+        *out = frame;
+    else
+        part_check_free(checking, frame);
+    return status;
 }
 
 /* A fault in the frame at `unit`. */
@@ -198,10 +206,10 @@ static void part_check_sum(struct part_checking *checking, const struct row *row
     part_bounds_widen(&checking->bounds, row->from, row_max_to(row));
 }
 
-/* Checks what concerns rows only, of row `index` of the leaf at `unit`; the walk's key still is that
- * of the row before. */
+/* Checks what concerns rows only, of the row at `place` in the leaf at `unit`; the walk's key still is
+ * that of the row before. */
 static strata_status part_check_count(struct part_checking *checking, const struct row *row,
-                                      uint32_t unit, unsigned index)
+                                      uint32_t unit, uint32_t place)
 {
     assert(checking->walk == &checking->rows);
     const struct bytes last = buffer_view(&checking->rows.key);
@@ -215,7 +223,7 @@ static strata_status part_check_count(struct part_checking *checking, const stru
     part_check_sum(checking, row, new_slice, unit);
     checking->key_count += new_key;
     if (new_key && checking->part->bucket_count > 0 && checking->buckets_sound)
-        TRY(part_check_place(checking, row->key, unit << PART_ROW_BITS | index));
+        TRY(part_check_place(checking, row->key, place));
     return value_totals_add(&checking->values, row);
 }
 
@@ -254,8 +262,9 @@ static strata_status part_check_row(struct part_checking *checking, const struct
     };
     TRY(part_check_order(checking, row.key, row.from, leaf, index == 0));
     struct slice_entry slice = {.max_to = row_max_to(&row)};
+    const uint32_t offset = frame_row_offset(leaf->frame.bytes.data, index);
     if (walk->leaf_kind == FRAME_ROWS)
-        TRY(part_check_count(checking, &row, leaf->unit, index));
+        TRY(part_check_count(checking, &row, leaf->unit, row_place(leaf->unit, offset)));
     else
         TRY(part_fault(checking->part, leaf->unit, slice_entry_load(row.value, &slice)));
     part_bounds_widen(bounds, row.from, slice.max_to);
@@ -468,7 +477,7 @@ static void part_check_buckets_in(struct part_checking *checking, const struct f
             return;
         }
         for (unsigned slot = 0; slot < bucket[60]; slot++) {
-            if (bucket_place(bucket, slot) >> PART_ROW_BITS >= part->bucket_unit) {
+            if (row_place_unit(bucket_place(bucket, slot)) >= part->bucket_unit) {
                 part_check_report(checking, unit, "a bucket names a unit behind the rows");
                 return;
             }

@@ -12,6 +12,8 @@ enum {
     CACHED_FRAME_ALIGNMENT = 64, /* So that a bucket is one cache line. */
     PART_FRAME_BYTES_MAX = STORAGE_KEY_SIZE_MAX + INLINE_VALUE_SIZE_MAX + 256
 };
+static_assert((int)PART_FRAME_BYTES_MAX >= (int)FRAME_BYTES_MAX,
+              "no frame is larger than one of a single row");
 static_assert(BUCKETS_OFFSET % CACHED_FRAME_ALIGNMENT == 0, "buckets are aligned in a frame");
 
 static void part_assert_sound(const struct part *part)
@@ -147,6 +149,16 @@ static strata_status part_footer_matches(const struct part *part, const struct p
     return STRATA_OK;
 }
 
+/* The units of most leaves, roughly: a root lies behind all of them, but where it is the only one. */
+static uint32_t part_average_leaf(const struct part *part)
+{
+    assert(part->leaf_count > 0);
+    const uint64_t end = part->rows_root > 0 ? part->rows_root : part->directory_root;
+    const uint64_t units = (end + part->leaf_count / 2) / part->leaf_count;
+    const uint64_t units_max = FRAME_BYTES_MAX / part->info.unit_size;
+    return (uint32_t)(units == 0 ? 1 : units < units_max ? units : units_max);
+}
+
 /* Takes over what the footer says. */
 static strata_status part_use_footer(struct part *part, const struct part_footer *footer)
 {
@@ -168,6 +180,7 @@ static strata_status part_use_footer(struct part *part, const struct part_footer
         part->bucket_count = buckets->count;
         part->leaf_end = buckets->unit;
     }
+    part->leaf_units = part_average_leaf(part);
     return STRATA_OK;
 }
 
@@ -244,26 +257,27 @@ static struct cached_frame *cached_frame_create(const struct part *part, uint32_
     return frame;
 }
 
-/* Reads `units` units at `unit`, of which `known` may have the first one already. */
+/* Reads `units` units at `unit`, of which `known`, if there is one, may have the first `known_units`
+ * already. */
 static strata_status part_read_units(const struct part *part, uint32_t unit, uint32_t units,
-                                     struct cached_frame *known, struct cached_frame **out)
+                                     struct cached_frame *known, uint32_t known_units,
+                                     struct cached_frame **out)
 {
     assert(units > 0);
-    assert(known == NULL || units > 1);
+    assert(known != NULL || known_units == 0);
     const size_t unit_size = part->info.unit_size;
     struct cached_frame *frame = cached_frame_create(part, unit, units);
     if (frame == NULL)
         return failure(STRATA_NO_MEMORY, "no memory for a frame of %zu bytes", units * unit_size);
     uint8_t *to = cached_frame_bytes(frame);
-    size_t size = units * unit_size;
-    uint64_t offset = unit * (uint64_t)unit_size;
-    if (known != NULL) {
-        memcpy(to, cached_frame_bytes(known), unit_size);
-        to += unit_size;
-        size -= unit_size;
-        offset += unit_size;
-    }
-    const strata_status status = object_read(&part->object, offset, to, size);
+    const size_t size = units * unit_size;
+    const size_t copied = known_units < units ? known_units * unit_size : size;
+    if (copied > 0)
+        memcpy(to, cached_frame_bytes(known), copied);
+    strata_status status = STRATA_OK;
+    if (copied < size)
+        status = object_read(&part->object, unit * (uint64_t)unit_size + copied, to + copied,
+                             size - copied);
     if (status != STRATA_OK) {
         release(part->store->allocator, frame, frame->size);
         return status;
@@ -272,7 +286,17 @@ static strata_status part_read_units(const struct part *part, uint32_t unit, uin
     return STRATA_OK;
 }
 
-/* Checks the number of units that the frame of which `first` has the first unit says it has. */
+/* How many units to read of the frame at `unit`, before it says itself. */
+static uint32_t part_guess_units(const struct part *part, uint32_t unit)
+{
+    assert(part->leaf_units > 0);
+    if (unit >= part->leaf_end)
+        return 1;
+    const uint32_t left = part->leaf_end - unit;
+    return left < part->leaf_units ? left : part->leaf_units;
+}
+
+/* Checks the number of units that the frame whose beginning is in `first` says it has. */
 static strata_status part_frame_units(const struct part *part, struct cached_frame *first,
                                       uint32_t *out)
 {
@@ -294,14 +318,15 @@ strata_status part_read_frame(struct part *part, uint32_t unit, struct cached_fr
                           part->info.units, unit);
 
     strata_status status = STRATA_OK;
-    uint32_t units = 1;
+    const uint32_t guess = part_guess_units(part, unit);
+    uint32_t units = guess;
     struct cached_frame *first = NULL, *frame = NULL;
-    TRY_OUT(part_read_units(part, unit, 1, NULL, &frame));
+    TRY_OUT(part_read_units(part, unit, guess, NULL, 0, &frame));
     TRY_OUT(part_fault(part, unit, part_frame_units(part, frame, &units)));
-    if (units > 1) {
+    if (units != guess) {
         first = frame;
         frame = NULL;
-        TRY_OUT(part_read_units(part, unit, units, first, &frame));
+        TRY_OUT(part_read_units(part, unit, units, first, guess, &frame));
     }
     const size_t unit_size = part->info.unit_size;
     const struct bytes bytes = bytes_of(cached_frame_bytes(frame), units * unit_size);
@@ -318,10 +343,9 @@ out:
     return status;
 }
 
-/* A row found: it is row `index` of the pinned frame. Nothing is found while `pin` is NULL. */
+/* A row found, in the pinned frame. Nothing is found while `pin` is NULL. */
 struct part_hit {
     struct cached_frame *pin;
-    unsigned index;
     struct frame_row row;
 };
 
@@ -338,19 +362,20 @@ static strata_status part_try_place(struct part *part, uint32_t place, struct by
                                     struct part_hit *hit)
 {
     assert(hit->pin == NULL);
-    const uint32_t unit = place >> PART_ROW_BITS;
-    const unsigned index = place & ((1u << PART_ROW_BITS) - 1);
+    const uint32_t unit = row_place_unit(place);
     struct cached_frame *pin = NULL;
     struct frame_row row;
     strata_status status = STRATA_OK;
     TRY_OUT(cache_get(part->store->cache, part, unit, &pin));
-    if (pin->frame.kind != FRAME_ROWS || index >= pin->frame.row_count) {
-        status = failure(STRATA_CORRUPT, "a bucket names row %u, which is not there", index);
+    if (pin->frame.kind != FRAME_ROWS) {
+        status =
+            failure(STRATA_CORRUPT, "a bucket names unit %" PRIu32 ", which has no rows", unit);
         goto out;
     }
-    TRY_OUT(frame_row_at(&pin->frame, index, &row));
+    status = frame_row_at_offset(&pin->frame, row_place_offset(place), &row);
+    TRY_OUT(part_fault(part, unit, status));
     if (part_key_equals(&pin->frame, row.suffix, key)) {
-        *hit = (struct part_hit){.pin = pin, .index = index, .row = row};
+        *hit = (struct part_hit){.pin = pin, .row = row};
         pin = NULL;
     }
 
@@ -416,7 +441,7 @@ static strata_status part_find_by_index(struct part *part, struct bytes key, uin
     struct frame_row row;
     TRY_OUT(part_position_row(&position, &row));
     if (part_key_equals(&position.pin->frame, row.suffix, key)) {
-        *hit = (struct part_hit){.pin = position.pin, .index = position.index, .row = row};
+        *hit = (struct part_hit){.pin = position.pin, .row = row};
         position.pin = NULL;
     }
 
@@ -432,7 +457,7 @@ static strata_status part_find_newest(struct part *part, struct bytes key, uint6
     assert(hit->pin == NULL);
     if (part->bucket_count > 0) {
         const strata_status status = part_find_by_buckets(part, key, hash, hit);
-        if (status != STRATA_CORRUPT)
+        if (status != STRATA_CORRUPT && status != STRATA_UNSUPPORTED)
             return status;
         assert(hit->pin == NULL);
     }
@@ -459,7 +484,7 @@ static strata_status part_find_older(struct part *part, struct bytes key, uint64
     }
     TRY_OUT(part_fault(part, pin->unit, frame_row_at(frame, index, &row)));
     if (part_key_equals(frame, row.suffix, key)) {
-        *hit = (struct part_hit){.pin = pin, .index = index, .row = row};
+        *hit = (struct part_hit){.pin = pin, .row = row};
         pin = NULL;
     }
 

@@ -37,6 +37,7 @@ struct part {
     uint64_t slice_count;
     uint64_t leaf_count; /* Row frames. */
     uint32_t leaf_end;   /* No leaf of either tree is at this unit or behind it. */
+    uint32_t leaf_units; /* Of most leaves; a guess. */
     _Atomic uint32_t references;
 };
 

@@ -156,7 +156,9 @@ static strata_status part_leaf_after(const struct part_position *position,
     return STRATA_OK;
 }
 
-strata_status part_position_seek(struct part_position *position, struct bytes key, uint64_t from)
+/* Seeks from the root. */
+static strata_status part_position_descend(struct part_position *position, struct bytes key,
+                                           uint64_t from)
 {
     assert(position->part != NULL);
     const struct part_target target = {.key = key, .from = from};
@@ -181,6 +183,59 @@ strata_status part_position_seek(struct part_position *position, struct bytes ke
         cache_unpin(position->cache, leaf);
         leaf = after;
     }
+}
+
+/* Seeks in the leaf behind the one held, all of whose rows come before (key, from). */
+static strata_status part_position_seek_after(struct part_position *position, struct bytes key,
+                                              uint64_t from, bool *done)
+{
+    assert(position->pin != NULL);
+    unsigned index = 0;
+    struct cached_frame *after = NULL;
+    TRY(part_leaf_after(position, position->pin, &after));
+    if (after == NULL) {
+        position->index = position->pin->frame.row_count;
+        *done = true;
+        return STRATA_OK;
+    }
+    const strata_status status = part_fault(
+        position->part, after->unit, frame_lower_bound_near(&after->frame, key, from, 0, &index));
+    *done = status == STRATA_OK && index < after->frame.row_count;
+    if (*done)
+        part_position_hold(position, after, index);
+    else
+        cache_unpin(position->cache, after);
+    return status;
+}
+
+/* Seeks in the leaf held, if any, and in the one behind it. `*done` is false, and the position as it
+ * was, if the row may be in neither. */
+static strata_status part_position_seek_here(struct part_position *position, struct bytes key,
+                                             uint64_t from, bool *done)
+{
+    *done = false;
+    if (position->pin == NULL)
+        return STRATA_OK;
+    const struct frame *frame = &position->pin->frame;
+    unsigned index;
+    TRY(part_fault(position->part, position->pin->unit,
+                   frame_lower_bound_near(frame, key, from, position->index, &index)));
+    if (index == frame->row_count)
+        return part_position_seek_after(position, key, from, done);
+    /* In front of the first row there may be others. */
+    if (index == 0)
+        return STRATA_OK;
+    position->index = index;
+    *done = true;
+    return STRATA_OK;
+}
+
+strata_status part_position_seek(struct part_position *position, struct bytes key, uint64_t from)
+{
+    assert(position->part != NULL);
+    bool done;
+    TRY(part_position_seek_here(position, key, from, &done));
+    return done ? STRATA_OK : part_position_descend(position, key, from);
 }
 
 strata_status part_position_next(struct part_position *position)
@@ -258,7 +313,11 @@ static strata_status part_leaf_before(struct part_position *position, uint32_t u
 strata_status part_position_seek_before(struct part_position *position, struct bytes key,
                                         uint64_t from)
 {
-    TRY(part_position_seek(position, key, from));
+    bool done;
+    TRY(part_position_seek_here(position, key, from, &done));
+    /* The leaf before is found by the path of a descent. */
+    if (!done || position->index == 0)
+        TRY(part_position_descend(position, key, from));
     if (position->index == 0)
         return part_leaf_before(position, position->pin->unit);
     position->index--;

@@ -13,8 +13,8 @@ enum {
     SLICE_RECORD_SIZE = KEY_PREFIX_SIZE + 8 + SLICE_ENTRY_SIZE,
     HASH_RECORD_SIZE = 12,
     VALUE_TOTAL_SIZE = 16,
-    PART_SEPARATOR_SHARE = 8,                    /* Separators have at most this part of a unit. */
-    PART_PLACE_UNITS = 1 << (32 - PART_ROW_BITS) /* Units that a bucket can name. */
+    PART_SEPARATOR_SHARE = 8, /* Separators have at most this part of a frame's size. */
+    PART_PLACE_UNITS = 1 << (32 - PART_OFFSET_BITS) /* Units that a bucket can name. */
 };
 static_assert(FRAME_UNIT_SIZE_MIN / PART_SEPARATOR_SHARE >= KEY_PREFIX_SIZE,
               "the first separator of a tree is short enough");
@@ -26,18 +26,19 @@ static void part_writer_check(const struct part_writer *writer)
     assert(writer->next_unit * writer->footer.unit_size ==
            writer->object.appended + writer->output.length);
     assert((writer->footer.rows == 0) == (writer->first_key.length == 0));
+    assert(writer->hashes_placed <= writer->hashes.length);
     (void)writer;
 }
 
-static void part_tree_init(struct part_tree *tree, const strata_allocator *allocator,
-                           size_t unit_size, enum frame_kind leaf_kind)
+static void part_tree_init(struct part_tree *tree, const struct part_writer *writer,
+                           enum frame_kind leaf_kind)
 {
     assert(leaf_kind == FRAME_ROWS || leaf_kind == FRAME_DIRECTORY);
     *tree = (struct part_tree){.level_count = 1};
     for (unsigned level = 0; level < PART_LEVELS_MAX; level++) {
-        frame_builder_init(&tree->levels[level], allocator, unit_size,
-                           level == 0 ? leaf_kind : FRAME_INDEX);
-        buffer_init(&tree->first_keys[level], allocator);
+        frame_builder_init(&tree->levels[level], writer->allocator, writer->footer.unit_size,
+                           writer->frame_size, level == 0 ? leaf_kind : FRAME_INDEX);
+        buffer_init(&tree->first_keys[level], writer->allocator);
     }
 }
 
@@ -65,10 +66,11 @@ strata_status part_writer_open(struct part_writer *writer, const struct part_opt
                    .min_from = UINT64_MAX,
                    .unit_size = options->unit_size,
                    .role = (uint8_t)options->role},
+        .frame_size = options->frame_size != 0 ? options->frame_size : options->unit_size,
         .with_buckets = options->with_buckets,
     };
-    part_tree_init(&writer->rows, allocator, options->unit_size, FRAME_ROWS);
-    part_tree_init(&writer->directory, allocator, options->unit_size, FRAME_DIRECTORY);
+    part_tree_init(&writer->rows, writer, FRAME_ROWS);
+    part_tree_init(&writer->directory, writer, FRAME_DIRECTORY);
     buffer_init(&writer->slices, allocator);
     buffer_init(&writer->last_key, allocator);
     buffer_init(&writer->first_key, allocator);
@@ -126,12 +128,29 @@ static strata_status part_writer_wrote(struct part_writer *writer, uint32_t unit
     return writer->output.length >= PART_OUTPUT_BYTES ? part_writer_flush(writer) : STRATA_OK;
 }
 
+/* Turns the rows that keys of the open leaf were noted with into places: `frame` is that leaf, sealed,
+ * whose unit is the next one. */
+static void part_writer_place_hashes(struct part_writer *writer, const uint8_t *frame)
+{
+    assert(frame[8] == FRAME_ROWS);
+    struct buffer *hashes = &writer->hashes;
+    for (; writer->hashes_placed < hashes->length; writer->hashes_placed += HASH_RECORD_SIZE) {
+        uint8_t *place = hashes->data + writer->hashes_placed + 8;
+        const uint32_t offset = frame_row_offset(frame, load_u32(place));
+        store_u32(place, row_place((uint32_t)writer->next_unit, offset));
+    }
+    assert(writer->hashes_placed == hashes->length);
+}
+
 static strata_status part_writer_put_rows(struct part_writer *writer, struct frame_builder *builder,
                                           uint32_t *unit_out)
 {
     assert(builder->row_count > 0);
     uint32_t units;
+    const size_t begin = writer->output.length;
     TRY(frame_builder_finish(builder, part_writer_seed(writer), &writer->output, &units));
+    if (builder == &writer->rows.levels[0])
+        part_writer_place_hashes(writer, writer->output.data + begin);
     return part_writer_wrote(writer, units, unit_out);
 }
 
@@ -227,7 +246,7 @@ static strata_status part_tree_turn_leaf(struct part_writer *writer, struct part
     TRY(part_tree_put_leaf(writer, tree));
     const bool same_key = bytes_equal(last_key, row->key);
     const struct bytes separator = same_key ? row->key : separator_between(last_key, row->key);
-    if (separator.length > writer->footer.unit_size / PART_SEPARATOR_SHARE)
+    if (separator.length > writer->frame_size / PART_SEPARATOR_SHARE)
         return STRATA_OK;
     TRY(part_tree_end(writer, tree, 0, tree->leaf_unit));
     tree->leaf_written = false;
@@ -380,21 +399,22 @@ static void part_writer_count(struct part_writer *writer, const struct row *row)
         footer->max_to = row_max_to(row);
 }
 
-/* Notes where the newest row of a key will lie. */
+/* Notes that the newest row of a key is row `index` of the open leaf, which will be the next frame
+ * that is written. */
 static strata_status part_writer_note_hash(struct part_writer *writer, struct bytes key,
                                            unsigned index)
 {
     assert(index < FRAME_ROWS_MAX);
     if (writer->next_unit >= PART_PLACE_UNITS) {
         writer->with_buckets = false;
+        writer->hashes_placed = 0;
         buffer_release(&writer->hashes);
         return STRATA_OK;
     }
-    const uint32_t place = (uint32_t)writer->next_unit << PART_ROW_BITS | index;
     TRY(buffer_reserve(&writer->hashes, HASH_RECORD_SIZE));
     TRY(buffer_append_u64(&writer->hashes, hash64_pair(bytes_of(key.data, KEY_PREFIX_SIZE),
                                                        bytes_after(key, KEY_PREFIX_SIZE))));
-    return buffer_append_u32(&writer->hashes, place);
+    return buffer_append_u32(&writer->hashes, index);
 }
 
 static strata_status part_writer_keep_key(struct buffer *to, struct bytes key)
@@ -422,7 +442,6 @@ strata_status part_writer_add(struct part_writer *writer, const struct row *row)
     }
 
     TRY(part_tree_add(writer, &writer->rows, last, row, row_max_to(row)));
-    /* The open leaf will be the next frame that is written. */
     if (new_key && writer->with_buckets)
         TRY(part_writer_note_hash(writer, row->key, writer->rows.levels[0].row_count - 1));
     TRY(value_totals_add(&writer->values, row));
@@ -508,6 +527,7 @@ static void part_writer_fill_buckets(const struct part_writer *writer, uint8_t *
 static strata_status part_writer_put_buckets(struct part_writer *writer)
 {
     assert(writer->hashes.length % HASH_RECORD_SIZE == 0);
+    assert(writer->hashes_placed == writer->hashes.length);
     strata_status status = STRATA_OK;
     struct buffer buckets;
     uint8_t *array;
@@ -517,6 +537,7 @@ static strata_status part_writer_put_buckets(struct part_writer *writer)
     TRY_OUT(buffer_extend(&buckets, (size_t)count * BUCKET_SIZE, &array));
     memset(array, 0, buckets.length);
     part_writer_fill_buckets(writer, array, count);
+    writer->hashes_placed = 0;
     buffer_release(&writer->hashes);
 
     struct bytes rest = buffer_view(&buckets);

@@ -7,7 +7,7 @@
 #include "format/manifest.h"
 #include "format/part.h"
 
-enum { PART_LEVELS_MAX = 8, PART_OUTPUT_BYTES = 64 * 1024 };
+enum { PART_LEVELS_MAX = 8, PART_OUTPUT_BYTES = 32 * 1024 };
 
 /* A tree being written: a builder for the leaves and one for each level of index rows above. A node
  * is what one index row stands for: on the levels of the index a frame; at the bottom a leaf, and
@@ -62,6 +62,8 @@ struct part_writer {
     struct buffer first_key;
     uint64_t first_from;
     struct buffer hashes; /* u64 hash, u32 place for each distinct key; unused without buckets. */
+    size_t hashes_placed; /* Bytes of them; behind, instead of places, rows of the open leaf. */
+    uint32_t frame_size;
     bool with_buckets;
     struct value_totals values;
     struct buffer output; /* Frames on their way. */
@@ -74,6 +76,7 @@ struct part_options {
     const strata_allocator *allocator;
     struct identity identity;
     uint32_t unit_size;
+    uint32_t frame_size; /* Bytes that a frame of rows should have, about; 0: unit_size. */
     enum part_role role;
     bool with_buckets;
 };

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WRITERS = 2, READERS = 3, PAIRS = 40, VALUE_SIZE = 700, COMMITS = 700 };
+enum { WRITERS = 2, READERS = 3, PAIRS = 40, VALUE_SIZE = 700, COMMITS = 3000 };
 
 struct shared {
     strata *db;

@@ -46,8 +46,8 @@ struct sweep {
 struct sweep_options sweep_full(uint64_t seed)
 {
     return (struct sweep_options){.seed = seed,
-                                  .states_per_point = 400,
-                                  .compound_every = 60,
+                                  .states_per_point = 1200,
+                                  .compound_every = 300,
                                   .check_every = 20,
                                   .violations_max = 5,
                                   .only_point = -1,
@@ -57,7 +57,8 @@ struct sweep_options sweep_full(uint64_t seed)
 struct sweep_options sweep_quick(uint64_t seed)
 {
     struct sweep_options options = sweep_full(seed);
-    options.states_per_point = 12;
+    options.states_per_point = 10;
+    options.compound_every = 100;
     options.violations_max = 1;
     return options;
 }

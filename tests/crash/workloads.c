@@ -14,6 +14,10 @@ const struct workload workloads[WORKLOAD_COUNT] = {
     {"branches", "3pfpfpfpCn2prpFpDpCf2pFpnpDpMrpfpDpR2pfpD2p", STRATA_STANDARD},
     {"transactions", "3tamtCfa2tmfatf2tmC2taDtmM2tayR2tam3tC2t", STRATA_STANDARD},
     {"history", "10kCf8kF6kfC3kfk+6kDF4kM8k-4k+k.C5kR4k", STRATA_STANDARD},
+    {"dropping", "3pf4pC4pfC4pfC4pCD.....fpD.....pR2pfD4pC4pC4pCD.....M2pRp", STRATA_STANDARD},
+    {"merging",
+     "4kfC4kC4kfC4kfC.....4kC4kdC4kDC4kC.....3kC2kC2kC2kC.....2kC2kFC2kC2kC.....M3kR3kd.p.",
+     STRATA_STANDARD},
     {"reopening", "3pRpCfpRpfaRfpCpR2pDRpMR2p+.Rpa..R2p", STRATA_STANDARD},
 };
 

@@ -91,8 +91,11 @@ static void row_rules_hold_and_failures_take_nothing(void **state)
     (void)state;
     static const struct batch_case cases[] = {
         BATCH_CASE("\x01\x11\x01\x01kv", STRATA_OK),
-        BATCH_CASE("\x00\x11\x01\x01kv", STRATA_CORRUPT), /* Kinds. */
-        BATCH_CASE("\x06\x11\x01\x01kv", STRATA_CORRUPT),
+        BATCH_CASE("\x00\x11\x01\x01kv", STRATA_CORRUPT),     /* Kinds. */
+        BATCH_CASE("\x06\x11\x01\x01kv", STRATA_UNSUPPORTED), /* Reserved. */
+        BATCH_CASE("\x16\xff", STRATA_UNSUPPORTED),
+        BATCH_CASE("\x07\x11\x01\x10k\7\0\0\0\0\0\0\0\1\0\0\0\1\0\0\0", STRATA_UNSUPPORTED),
+        BATCH_CASE("\x08\x11\x01\x01kv", STRATA_CORRUPT),
         BATCH_CASE("\x0f\x11\x01\x01kv", STRATA_CORRUPT),
         BATCH_CASE("\x02\x11\x01\x01kv", STRATA_CORRUPT), /* A deletion with a value. */
         BATCH_CASE("\x01\xff\xff\xff\xff\x10\x01\x01kv", STRATA_CORRUPT), /* Space over 32 bits. */

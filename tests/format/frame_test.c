@@ -13,7 +13,7 @@ enum { SEED = 99, UNIT = 4096 };
 static unsigned fill_frame(const struct sample *sample, struct buffer *out)
 {
     struct frame_builder builder;
-    frame_builder_init(&builder, &heap, UNIT, FRAME_ROWS);
+    frame_builder_init(&builder, &heap, UNIT, UNIT, FRAME_ROWS);
     unsigned count = 0;
     while (count < sample->count && frame_builder_fits(&builder, &sample->rows[count]))
         assert_int_equal(frame_builder_add(&builder, &sample->rows[count++]), STRATA_OK);
@@ -48,8 +48,13 @@ static void assert_search(const struct frame *frame, const struct row *rows, str
                           uint64_t from)
 {
     unsigned found = UINT32_MAX;
+    const unsigned expected = linear_search(rows, frame->row_count, key, from);
     assert_int_equal(frame_lower_bound(frame, key, from, &found), STRATA_OK);
-    assert_int_equal(found, linear_search(rows, frame->row_count, key, from));
+    assert_int_equal(found, expected);
+    for (unsigned near = from % 5; near <= frame->row_count; near += 1 + frame->row_count / 7) {
+        assert_int_equal(frame_lower_bound_near(frame, key, from, near, &found), STRATA_OK);
+        assert_int_equal(found, expected);
+    }
 }
 
 /* Looks for `key`, and for keys just before, behind, within and beyond it. */
@@ -117,6 +122,11 @@ static void every_changed_or_missing_byte_is_noticed(void **state)
     sample_release(&sample);
 }
 
+static void assert_refusal(strata_status status)
+{
+    assert_true(status == STRATA_OK || status == STRATA_CORRUPT || status == STRATA_UNSUPPORTED);
+}
+
 /* Reads a frame in every way; only sanitizers may object. */
 static void read_everything(void *context, uint8_t *data, size_t length)
 {
@@ -128,16 +138,20 @@ static void read_everything(void *context, uint8_t *data, size_t length)
     if (frame_open(bytes_of(data, length), UNIT, SEED, &frame) != STRATA_OK)
         return;
     unsigned found;
-    for (unsigned i = 0; i < frame.row_count; i++) {
-        struct frame_row row;
-        const strata_status status = frame_row_at(&frame, i, &row);
-        assert_true(status == STRATA_OK || status == STRATA_CORRUPT);
-    }
+    struct frame_row read;
+    for (unsigned i = 0; i < frame.row_count; i++)
+        assert_refusal(frame_row_at(&frame, i, &read));
+    for (uint32_t offset = 0; frame.row_count > 0 && offset < length + 8; offset += 1 + offset % 3)
+        assert_refusal(frame_row_at_offset(&frame, offset, &read));
     for (unsigned i = 0; frame.row_count > 0 && i < sample->count; i++) {
         const struct row *row = &sample->rows[i];
-        const strata_status status = frame_lower_bound(&frame, row->key, row->from, &found);
-        assert_true(status == STRATA_CORRUPT || (status == STRATA_OK && found <= frame.row_count));
+        found = 0;
+        assert_refusal(frame_lower_bound(&frame, row->key, row->from, &found));
+        assert_true(found <= frame.row_count);
+        assert_refusal(frame_lower_bound_near(&frame, row->key, row->from, found, &found));
+        assert_true(found <= frame.row_count);
     }
+    assert_refusal(frame_check_padding(&frame));
 }
 
 static void sealed_bytes_of_an_enemy_are_read_within_bounds(void **state)
@@ -181,15 +195,26 @@ static void header_rules_hold_even_under_a_right_checksum(void **state)
 {
     (void)state;
     static const struct header_case cases[] = {
-        {8, 1, 0, STRATA_CORRUPT},      {8, 1, 6, STRATA_CORRUPT},
-        {9, 1, 1, STRATA_UNSUPPORTED},  {10, 2, 0, STRATA_CORRUPT},
-        {10, 2, 2, STRATA_CORRUPT},     {12, 4, 39, STRATA_CORRUPT},
-        {12, 4, 4097, STRATA_CORRUPT},  {12, 4, UINT32_MAX, STRATA_CORRUPT},
-        {12, 4, 60, STRATA_CORRUPT},    {16, 2, 0, STRATA_CORRUPT},
-        {16, 2, 16384, STRATA_CORRUPT}, {16, 2, 600, STRATA_CORRUPT},
-        {18, 2, 4096, STRATA_CORRUPT},  {18, 2, UINT16_MAX, STRATA_CORRUPT},
-        {20, 4, 1, STRATA_CORRUPT},     {8, 1, FRAME_FOOTER, STRATA_CORRUPT},
-        {8, 1, FRAME_INDEX, STRATA_OK}, {24, 8, UINT64_MAX, STRATA_OK},
+        {8, 1, 0, STRATA_CORRUPT},
+        {8, 1, 6, STRATA_CORRUPT},
+        {8, 1, 7, STRATA_UNSUPPORTED},
+        {8, 1, 8, STRATA_CORRUPT},
+        {9, 1, 1, STRATA_UNSUPPORTED},
+        {10, 2, 0, STRATA_CORRUPT},
+        {10, 2, 2, STRATA_CORRUPT},
+        {12, 4, 39, STRATA_CORRUPT},
+        {12, 4, 4097, STRATA_CORRUPT},
+        {12, 4, UINT32_MAX, STRATA_CORRUPT},
+        {12, 4, 60, STRATA_CORRUPT},
+        {16, 2, 0, STRATA_CORRUPT},
+        {16, 2, FRAME_ROWS_MAX + 1, STRATA_CORRUPT},
+        {16, 2, 600, STRATA_CORRUPT},
+        {18, 2, 4096, STRATA_CORRUPT},
+        {18, 2, UINT16_MAX, STRATA_CORRUPT},
+        {20, 4, 1, STRATA_CORRUPT},
+        {8, 1, FRAME_FOOTER, STRATA_CORRUPT},
+        {8, 1, FRAME_INDEX, STRATA_OK},
+        {24, 8, UINT64_MAX, STRATA_OK},
     };
     const struct sample_shape shape = {.keys = 20, .user_key_max = 10, .value_max = 100};
     struct sample sample;
@@ -230,7 +255,7 @@ static void a_frame_ends_in_its_last_unit(void **state)
 }
 
 /* A frame of one row written out by hand: prefix of 12 bytes, suffix "k", value "vv". */
-static size_t hand_made_frame(uint8_t frame[UNIT], const uint8_t *row, size_t row_size)
+static void hand_made_frame(uint8_t frame[UNIT], const uint8_t *row, size_t row_size)
 {
     memset(frame, 0, UNIT);
     frame[8] = FRAME_ROWS;
@@ -241,10 +266,10 @@ static size_t hand_made_frame(uint8_t frame[UNIT], const uint8_t *row, size_t ro
     store_u64(frame + 32, (uint64_t)-5);
     const size_t at = FRAME_HEADER_SIZE + KEY_PREFIX_SIZE;
     memcpy(frame + at, row, row_size);
-    store_u16(frame + at + row_size, (uint16_t)at);
-    store_u32(frame + 12, (uint32_t)(at + row_size + 2));
+    const size_t padded = (row_size + 3) / 4 * 4;
+    store_u16(frame + at + padded, (uint16_t)at);
+    store_u32(frame + 12, (uint32_t)(at + padded + 2));
     reseal(frame, UNIT);
-    return at + row_size + 2;
 }
 
 struct row_case {
@@ -270,8 +295,12 @@ static void row_rules_hold_even_under_a_right_checksum(void **state)
         ROW_CASE("\x21\x01\x02\x03\x04kvv", STRATA_CORRUPT),
         ROW_CASE("\x41\x01\x02\x03\x04kvv", STRATA_CORRUPT), /* Unknown flags. */
         ROW_CASE("\x81\x01\x02\x03\x04kvv", STRATA_CORRUPT),
-        ROW_CASE("\x00\x01\x02\x03\x04kvv", STRATA_CORRUPT), /* Kinds and values. */
-        ROW_CASE("\x06\x01\x02\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x00\x01\x02\x03\x04kvv", STRATA_CORRUPT),     /* Kinds and values. */
+        ROW_CASE("\x06\x01\x02\x03\x04kvv", STRATA_UNSUPPORTED), /* Reserved. */
+        ROW_CASE("\x06\x81\x82\x83\x84\xff\xff\xff", STRATA_UNSUPPORTED),
+        ROW_CASE("\x07\x01\x10\x03\x04k\7\0\0\0\0\0\0\0\1\0\0\0\1\0\0\0", STRATA_UNSUPPORTED),
+        ROW_CASE("\x37\x01\x02\x03\x04kvv", STRATA_UNSUPPORTED),
+        ROW_CASE("\x08\x01\x02\x03\x04kvv", STRATA_CORRUPT),
         ROW_CASE("\x0f\x01\x02\x03\x04kvv", STRATA_CORRUPT),
         ROW_CASE("\x02\x01\x02\x03\x04kvv", STRATA_CORRUPT),
         ROW_CASE("\x02\x01\x00\x03\x04k", STRATA_OK),
@@ -287,6 +316,11 @@ static void row_rules_hold_even_under_a_right_checksum(void **state)
         ROW_CASE("\x01\x00\x02\x03\x04vv", STRATA_CORRUPT),  /* Of the empty key. */
         ROW_CASE("\x01\x01\x01\x03\x04kvv", STRATA_CORRUPT), /* Lengths. */
         ROW_CASE("\x01\x01\x03\x03\x04kvv", STRATA_CORRUPT),
+        ROW_CASE("\x01\x01\x03\x03\x04kvvv", STRATA_OK), /* Padding. */
+        ROW_CASE("\x01\x01\x03\x03\x04kvvv\0", STRATA_OK),
+        ROW_CASE("\x01\x01\x03\x03\x04kvvv\1", STRATA_CORRUPT),
+        ROW_CASE("\x01\x01\x03\x03\x04kvvv\0\0\1", STRATA_CORRUPT),
+        ROW_CASE("\x01\x01\x03\x03\x04kvvv\0\0\0\0", STRATA_CORRUPT),
         ROW_CASE("\x01\x04\x02\x03\x04kvv", STRATA_CORRUPT),
         ROW_CASE("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x04\x03\x04kvv", STRATA_CORRUPT),
         ROW_CASE("\x01\x81\x00\x02\x03\x04kvv", STRATA_CORRUPT), /* Padded varint. */
@@ -302,9 +336,15 @@ static void row_rules_hold_even_under_a_right_checksum(void **state)
         hand_made_frame(bytes, (const uint8_t *)cases[i].bytes, cases[i].size);
         struct frame frame;
         struct frame_row row;
+        const uint32_t offset = FRAME_HEADER_SIZE + KEY_PREFIX_SIZE;
         assert_int_equal(frame_open(bytes_of(bytes, UNIT), UNIT, SEED, &frame), STRATA_OK);
         if (frame_row_at(&frame, 0, &row) != cases[i].expected)
             fail_msg("case %zu: %s", i, strata_error_message());
+        /* From its offset alone, a row may end early. */
+        const strata_status status = frame_row_at_offset(&frame, offset, &row);
+        if (status != cases[i].expected &&
+            (status != STRATA_OK || row.value.data + row.value.length > bytes + frame.used - 2))
+            fail_msg("case %zu by its offset", i);
     }
 }
 
@@ -319,8 +359,9 @@ static void offsets_must_rise_and_stay_between_prefix_and_offsets(void **state)
     const unsigned count = fill_frame(&sample, &out);
     uint8_t *offset = out.data + load_u32(out.data + 12) - 2 * count + 2;
     const unsigned before = load_u16(offset - 2), good = load_u16(offset);
-    const unsigned values[] = {
-        0, 39, before - 1, before, load_u16(offset + 2), load_u16(offset + 2) + 1u, 4095, 65535};
+    const unsigned next = load_u16(offset + 2);
+    const unsigned values[] = {0,        39,       before - 1, before, next,  next + 1u,
+                               good + 1, good + 2, 4092,       4095,   65532, 65535};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         store_u16(offset, (uint16_t)values[i]);
         reseal(out.data, out.length);
@@ -334,6 +375,81 @@ static void offsets_must_rise_and_stay_between_prefix_and_offsets(void **state)
     assert_true(frame_accepts(NULL, buffer_view(&out)));
     buffer_release(&out);
     sample_release(&sample);
+}
+
+static void only_what_is_at_a_multiple_of_four_between_prefix_and_offsets_is_a_row(void **state)
+{
+    (void)state;
+    struct sample sample;
+    const struct sample_shape shape = {.keys = 10, .user_key_max = 10, .value_max = 100};
+    sample_create(&sample, &shape, 8);
+    struct buffer out;
+    buffer_init(&out, &heap);
+    const unsigned count = fill_frame(&sample, &out);
+    struct frame frame;
+    struct frame_row row;
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+    const uint32_t first = frame_row_offset(out.data, 0), end = frame.used - 2 * count;
+    assert_true(first >= FRAME_HEADER_SIZE + frame.prefix.length && end % 4 == 0);
+    const uint32_t bad[] = {0,       8,        first - 4, first + 1, first + 2,  first + 3, end,
+                            end + 4, UNIT - 4, UNIT,      65532,     UINT32_MAX, end - 2};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(frame_row_at_offset(&frame, bad[i], &row), STRATA_CORRUPT);
+    assert_int_equal(frame_row_at_offset(&frame, first, &row), STRATA_OK);
+    buffer_release(&out);
+    sample_release(&sample);
+}
+
+static void only_a_frame_of_one_row_may_be_longer_than_offsets_reach(void **state)
+{
+    (void)state;
+    struct sample sample;
+    arena_init(&sample.arena, &heap, 4096);
+    sample.count = 1;
+    struct row row = sample_row(&sample, 100, 65536);
+    sample.rows = &row;
+    struct buffer out;
+    buffer_init(&out, &heap);
+    fill_frame(&sample, &out);
+    assert_int_equal(out.length, 17 * UNIT);
+    struct frame frame;
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+    store_u16(out.data + 16, 2);
+    store_u32(out.data + 12, load_u32(out.data + 12) + 2);
+    reseal(out.data, out.length);
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_CORRUPT);
+    assert_string_equal(strata_error_message(), "frame of 2 rows has 69632 bytes");
+    buffer_release(&out);
+    arena_release(&sample.arena);
+}
+
+static void padding_around_rows_is_zero(void **state)
+{
+    (void)state;
+    struct sample sample;
+    arena_init(&sample.arena, &heap, 4096);
+    sample.count = 1;
+    struct row row = sample_row(&sample, 5, 10);
+    sample.rows = &row;
+    struct buffer out;
+    buffer_init(&out, &heap);
+    fill_frame(&sample, &out);
+    const uint32_t used = load_u32(out.data + 12);
+    const size_t places[] = {FRAME_HEADER_SIZE + KEY_PREFIX_SIZE + 5, used, UNIT - 1};
+    struct frame frame;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        assert_int_equal(out.data[places[i]], 0);
+        out.data[places[i]] = 1;
+        reseal(out.data, out.length);
+        assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+        assert_int_equal(frame_check_padding(&frame), STRATA_CORRUPT);
+        out.data[places[i]] = 0;
+    }
+    reseal(out.data, out.length);
+    assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+    assert_int_equal(frame_check_padding(&frame), STRATA_OK);
+    buffer_release(&out);
+    arena_release(&sample.arena);
 }
 
 static void frames_without_rows_have_no_fields_of_rows(void **state)
@@ -371,6 +487,9 @@ int main(void)
         cmocka_unit_test(a_frame_ends_in_its_last_unit),
         cmocka_unit_test(row_rules_hold_even_under_a_right_checksum),
         cmocka_unit_test(offsets_must_rise_and_stay_between_prefix_and_offsets),
+        cmocka_unit_test(only_what_is_at_a_multiple_of_four_between_prefix_and_offsets_is_a_row),
+        cmocka_unit_test(only_a_frame_of_one_row_may_be_longer_than_offsets_reach),
+        cmocka_unit_test(padding_around_rows_is_zero),
         cmocka_unit_test(frames_without_rows_have_no_fields_of_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,7 @@ static void row_frames_are_the_same(void **state)
                           (struct value_reference){.object = VALUE_OBJECT, .size = 70000});
     const struct bytes counter = bytes_of("\xfe\xff\xff\xff\xff\xff\xff\xff", 8);
     struct frame_builder builder;
-    frame_builder_init(&builder, &heap, UNIT, FRAME_ROWS);
+    frame_builder_init(&builder, &heap, UNIT, UNIT, FRAME_ROWS);
     add_row(&builder, "", (struct row){.from = 300, .time_us = start_us, .kind = ROW_RANGE_DELETE});
     add_row(
         &builder, "agent/goal",
@@ -143,7 +143,7 @@ static void index_frames_are_the_same(void **state)
     (void)state;
     static const char *const separators[] = {"a", "agent/goal", "b"};
     struct frame_builder builder;
-    frame_builder_init(&builder, &heap, UNIT, FRAME_INDEX);
+    frame_builder_init(&builder, &heap, UNIT, UNIT, FRAME_INDEX);
     for (unsigned i = 0; i < 3; i++) {
         uint8_t value[INDEX_ENTRY_SIZE];
         index_entry_store(value, &(struct index_entry){.unit = i,
@@ -166,7 +166,7 @@ static void directory_frames_are_the_same(void **state)
 {
     (void)state;
     struct frame_builder builder;
-    frame_builder_init(&builder, &heap, UNIT, FRAME_DIRECTORY);
+    frame_builder_init(&builder, &heap, UNIT, UNIT, FRAME_DIRECTORY);
     for (uint32_t branch = BRANCH_MAIN; branch < BRANCH_MAIN + 3; branch++) {
         uint8_t memory[KEY_PREFIX_SIZE], value[SLICE_ENTRY_SIZE];
         slice_entry_store(value, &(struct slice_entry){.rows = branch * 10,
@@ -196,7 +196,8 @@ static void bucket_frames_are_the_same(void **state)
     for (uint32_t i = 0; i < 12; i++) {
         const uint64_t hash = (uint64_t)i * 0x0123456789abcdef;
         uint64_t bucket = bucket_of(hash, 2);
-        if (!bucket_add(buckets + bucket * BUCKET_SIZE, hash, i << PART_ROW_BITS | (i + 1)))
+        if (!bucket_add(buckets + bucket * BUCKET_SIZE, hash,
+                        row_place(i, (i + 16) * FRAME_ROW_ALIGNMENT)))
             assert_true(bucket_add(buckets + (1 - bucket) * BUCKET_SIZE, hash, i));
     }
     struct buffer out;

@@ -25,14 +25,31 @@ static void read_rows(const struct frame *frame)
     }
 }
 
+/* Reads a row at every offset: what is there lies within the frame. */
+static void read_offsets(const struct frame *frame)
+{
+    for (uint32_t offset = 0; offset <= frame->used + 4; offset++) {
+        struct frame_row row;
+        if (frame_row_at_offset(frame, offset, &row) != STRATA_OK)
+            continue;
+        if (row.suffix.data < frame->bytes.data ||
+            row.value.data + row.value.length > frame->bytes.data + frame->used)
+            abort();
+    }
+}
+
 /* Looks for bytes of the frame itself. */
 static void search_rows(const struct frame *frame)
 {
     for (size_t at = 0; at < frame->used; at += 7) {
         const size_t left = frame->used - at;
         const struct bytes key = bytes_of(frame->bytes.data + at, left < 20 ? left : 20);
+        const unsigned near = (unsigned)(at % (frame->row_count + 1u));
         unsigned found;
         if (frame_lower_bound(frame, key, at, &found) == STRATA_OK && found > frame->row_count)
+            abort();
+        if (frame_lower_bound_near(frame, key, at, near, &found) == STRATA_OK &&
+            found > frame->row_count)
             abort();
     }
 }
@@ -61,8 +78,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct frame frame;
     if (frame_open(whole, UNIT, SEED, &frame) == STRATA_OK) {
         read_rows(&frame);
-        if (frame.row_count > 0)
+        (void)!frame_check_padding(&frame);
+        if (frame.row_count > 0) {
+            read_offsets(&frame);
             search_rows(&frame);
+        }
         if (frame.kind == FRAME_BUCKETS)
             read_buckets(&frame);
     }

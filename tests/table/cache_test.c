@@ -75,7 +75,9 @@ static void frames_are_read_once_while_they_fit(void **state)
         for (size_t i = 0; i < frames.count; i++)
             cache_unpin(cache, get_frame(&frames, i));
     }
-    assert_true(frames.fixture.faulty.operations == operations + frames.count);
+    /* A frame that is longer than most takes a second operation. */
+    assert_true(frames.fixture.faulty.operations >= operations + frames.count);
+    assert_true(frames.fixture.faulty.operations < operations + 2 * frames.count);
     assert_true(cache->misses == frames.count);
     assert_true(cache->hits == 2 * frames.count);
     assert_true(cache->pinned_bytes == 0);
@@ -182,7 +184,7 @@ static void forgotten_frames_go_when_unpinned(void **state)
     cache_forget(cache, FIXTURE_PART);
     assert_true(listed_bytes(cache) == 0);
     assert_true(frames.fixture.counted.bytes - before == pinned->size);
-    assert_int_equal(pinned->frame.bytes.length, UNIT_SIZE);
+    assert_int_equal(pinned->frame.bytes.length, pinned->frame.units * UNIT_SIZE);
     cache_unpin(cache, pinned);
     assert_true(frames.fixture.counted.bytes == before);
     frames_close(&frames);

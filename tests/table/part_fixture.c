@@ -45,6 +45,7 @@ strata_status part_fixture_write(struct part_fixture *fixture, const struct samp
         .allocator = &fixture->allocator,
         .identity = {.uuid = {9, 8, 7}, .incarnation = FIXTURE_INCARNATION},
         .unit_size = layout->unit_size,
+        .frame_size = layout->frame_size,
         .role = layout->role,
         .with_buckets = layout->with_buckets,
     };

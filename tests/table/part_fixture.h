@@ -25,6 +25,7 @@ struct part_fixture {
 
 struct part_layout {
     uint32_t unit_size;
+    uint32_t frame_size; /* 0: as a unit. */
     enum part_role role;
     bool with_buckets;
 };

@@ -16,7 +16,10 @@ static const struct sample_shape shapes[] = {
     {.seed = 7, .key_count = 1, .versions_max = 1, .value_size_max = 3, .keys = SAMPLE_ORDERED},
 };
 
-static const uint32_t unit_sizes[] = {4096, 8192, 16384, 65536};
+static const struct {
+    uint32_t unit_size;
+    uint32_t frame_size;
+} sizes[] = {{4096, 4096}, {4096, 16384}, {16384, 16384}, {65536, 65536}, {4096, 65536}};
 
 static const uint8_t highest[KEY_PREFIX_SIZE] = {255, 255, 255, 255, 255, 255,
                                                  255, 255, 255, 255, 255, 255};
@@ -230,11 +233,12 @@ static void part_equals_the_sorted_rows(void **state)
 {
     (void)state;
     for (size_t shape = 0; shape < sizeof(shapes) / sizeof(shapes[0]); shape++) {
-        for (size_t size = 0; size < sizeof(unit_sizes) / sizeof(unit_sizes[0]); size++) {
+        for (size_t size = 0; size < sizeof(sizes) / sizeof(sizes[0]); size++) {
             struct sample_shape closed = shapes[shape];
             closed.closed = (shape + size) % 2 == 1;
             const struct part_layout layout = {
-                .unit_size = unit_sizes[size],
+                .unit_size = sizes[size].unit_size,
+                .frame_size = sizes[size].frame_size,
                 .role = closed.closed ? ROLE_HISTORY : ROLE_LIVE,
                 .with_buckets = (shape + size / 2) % 2 == 0,
             };
