@@ -162,14 +162,14 @@ static inline const uint8_t *frame_read_fields(const uint8_t *at, const uint8_t 
 {
     uint64_t suffix_length, value_length;
     out->flags = *at++;
-    if ((at = frame_read_varint(at, end, &suffix_length)) == NULL ||
-        (at = frame_read_varint(at, end, &value_length)) == NULL ||
-        (at = frame_read_varint(at, end, &out->from_delta)) == NULL ||
-        (at = frame_read_varint(at, end, &out->time_delta)) == NULL)
-        return NULL;
+    at = frame_read_varint(at, end, &suffix_length);
+    at = at == NULL ? NULL : frame_read_varint(at, end, &value_length);
+    at = at == NULL ? NULL : frame_read_varint(at, end, &out->from_delta);
+    at = at == NULL ? NULL : frame_read_varint(at, end, &out->time_delta);
     out->to_delta = 0;
-    if ((out->flags & FRAME_ROW_TO) != 0 &&
-        (at = frame_read_varint(at, end, &out->to_delta)) == NULL)
+    if (at != NULL && (out->flags & FRAME_ROW_TO) != 0)
+        at = frame_read_varint(at, end, &out->to_delta);
+    if (at == NULL)
         return NULL;
     out->expires_us = 0;
     if ((out->flags & FRAME_ROW_EXPIRES) != 0) {

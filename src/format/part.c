@@ -92,33 +92,32 @@ strata_status part_footer_encode(const struct part_footer *footer, struct buffer
     assert(footer->role == ROLE_LIVE || footer->role == ROLE_HISTORY);
     assert(footer->min_from <= footer->max_from);
 
-    const size_t sections_size = footer->section_count * (size_t)FOOTER_SECTION_SIZE;
-    uint8_t *to;
-    TRY(buffer_extend(out, FOOTER_FIXED_SIZE + sections_size + footer->value_list.length, &to));
-    memset(to, 0, FOOTER_FIXED_SIZE);
-    memcpy(to, footer_magic, sizeof(footer_magic));
-    store_u32(to + 8, FORMAT_VERSION);
-    store_u32(to + 12, footer->unit_size);
-    store_u64(to + 16, footer->number);
-    store_u64(to + 24, footer->units);
-    store_u64(to + 32, footer->rows);
-    store_u64(to + 40, footer->min_from);
-    store_u64(to + 48, footer->max_from);
-    store_u64(to + 56, footer->max_to);
-    store_u64(to + 64, footer->bytes);
-    to[72] = footer->role;
-    store_u32(to + 80, footer->section_count);
-    to += FOOTER_FIXED_SIZE;
-    for (uint32_t i = 0; i < footer->section_count; i++, to += FOOTER_SECTION_SIZE) {
+    uint8_t fixed[FOOTER_FIXED_SIZE] = {0};
+    memcpy(fixed, footer_magic, sizeof(footer_magic));
+    store_u32(fixed + 8, FORMAT_VERSION);
+    store_u32(fixed + 12, footer->unit_size);
+    store_u64(fixed + 16, footer->number);
+    store_u64(fixed + 24, footer->units);
+    store_u64(fixed + 32, footer->rows);
+    store_u64(fixed + 40, footer->min_from);
+    store_u64(fixed + 48, footer->max_from);
+    store_u64(fixed + 56, footer->max_to);
+    store_u64(fixed + 64, footer->bytes);
+    fixed[72] = footer->role;
+    store_u32(fixed + 80, footer->section_count);
+    TRY(buffer_reserve(out, sizeof(fixed) + PART_SECTIONS_MAX * FOOTER_SECTION_SIZE +
+                                footer->value_list.length));
+    TRY(buffer_append(out, bytes_of(fixed, sizeof(fixed))));
+    for (uint32_t i = 0; i < footer->section_count; i++) {
         const struct part_section *section = &footer->sections[i];
-        store_u16(to, section->kind);
-        store_u16(to + 2, section->required ? 1 : 0);
-        store_u32(to + 4, section->unit);
-        store_u64(to + 8, section->count);
+        uint8_t bytes[FOOTER_SECTION_SIZE];
+        store_u16(bytes, section->kind);
+        store_u16(bytes + 2, section->required ? 1 : 0);
+        store_u32(bytes + 4, section->unit);
+        store_u64(bytes + 8, section->count);
+        TRY(buffer_append(out, bytes_of(bytes, sizeof(bytes))));
     }
-    if (footer->value_list.length > 0)
-        memcpy(to, footer->value_list.data, footer->value_list.length);
-    return STRATA_OK;
+    return footer->value_list.length == 0 ? STRATA_OK : buffer_append(out, footer->value_list);
 }
 
 static strata_status footer_check(const struct part_footer *footer)

@@ -99,7 +99,7 @@ static strata_status job_step(struct store *store, enum job_kind kind, struct ep
 static enum job_kind job_claim(struct store *store, enum job_kind first, enum job_kind last,
                                struct epoch_slot *slot)
 {
-    for (enum job_kind kind = first; kind <= last; kind++) {
+    for (enum job_kind kind = first; kind <= last && kind < JOB_COUNT; kind++) {
         if (!store->jobs[kind].claimed && job_due(store, kind, slot)) {
             store->jobs[kind].claimed = true;
             return kind;
@@ -124,7 +124,7 @@ static strata_status store_step_between(struct store *store, struct epoch_slot *
     const enum job_kind kind = job_claim(store, first, last, slot);
     mutex_unlock(&store->jobs_lock);
     *did = kind;
-    if (kind == JOB_COUNT)
+    if (kind >= JOB_COUNT)
         return STRATA_OK;
 
     const strata_status status = job_step(store, kind, slot);

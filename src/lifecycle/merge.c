@@ -64,12 +64,14 @@ static uint32_t runs_up_to(struct run *const *runs, uint32_t count, uint64_t ver
     return count - newer;
 }
 
-/* Everything up to a version into one live and one history run; the latter in a second merge. */
+/* Everything up to a version into one live and one history run. History of the base is read again, too:
+ * it may hold rows of branches that have been deleted since. */
 static bool choose_all(const struct tableset *set, uint64_t version, struct merge_choice *out)
 {
     const uint32_t live = runs_up_to(set->live, set->live_count, version);
     if (live > 1 || (live == 1 && set->live[set->live_count - 1]->tier != TIER_BASE)) {
-        *out = choose_live(set, set->live_count);
+        *out = (struct merge_choice){.live_count = set->live_count,
+                                     .history_count = set->history_count};
         return true;
     }
     if (runs_up_to(set->history, set->history_count, version) > 1) {
