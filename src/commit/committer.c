@@ -182,6 +182,9 @@ static int64_t commit_time(struct committer *committer)
 {
     const int64_t now = committer->clock->wall_us(committer->clock->context);
     const int64_t last = atomic_load(&committer->visible_us);
+#if STRATA_PLANT == 16
+    return now;
+#endif
     return now > last ? now : last;
 }
 

@@ -224,16 +224,6 @@ static inline bool frame_read_row(const struct frame *frame, unsigned index,
     return value_end != NULL && end - value_end < FRAME_ROW_ALIGNMENT;
 }
 
-/* Whether zeros follow the row that ends at `value_end`. The four bytes up to the multiple of
- * FRAME_ROW_ALIGNMENT there are the row's: it has more. */
-static inline bool frame_row_padded(const struct frame *frame, const uint8_t *value_end)
-{
-    const size_t size = (size_t)(value_end - frame->bytes.data);
-    const size_t padding = frame_aligned(size) - size;
-    const uint64_t last = load_u32(value_end + padding - FRAME_ROW_ALIGNMENT);
-    return last >> (32 - 8 * padding) == 0;
-}
-
 /* What is wrong with the length of a key, or NULL. */
 static inline const char *frame_key_fault(const struct frame *frame, size_t length, uint8_t kind)
 {
@@ -301,8 +291,6 @@ static inline strata_status frame_take_row(const struct frame *frame,
         fault = "it has unknown flags";
     if (fault == NULL && !row_value_valid(kind, value))
         fault = "its kind is unknown or its value not one of its kind";
-    if (fault == NULL && !frame_row_padded(frame, value.data + value.length))
-        fault = "its padding is not zero";
     if (fault != NULL)
         return frame_refuse_row(fields->flags, fault);
 
@@ -375,7 +363,7 @@ static inline strata_status frame_search(const struct frame *frame, struct bytes
 {
     while (low < high) {
         const unsigned middle = low + (high - low) / 2;
-        bool before;
+        bool before = false;
         TRY(frame_row_before(frame, middle, rest, from, &before));
         if (before)
             low = middle + 1;
@@ -408,7 +396,7 @@ strata_status frame_lower_bound_near(const struct frame *frame, struct bytes key
     /* Rows before `low` come before the target, `probe` goes ahead in growing steps. */
     unsigned low = 0, high = frame->row_count, probe = near;
     for (unsigned step = 1; probe < high; step *= 2) {
-        bool before;
+        bool before = false;
         TRY(frame_row_before(frame, probe, rest, from, &before));
         if (!before) {
             high = probe;
@@ -436,5 +424,13 @@ strata_status frame_check_padding(const struct frame *frame)
     if (frame->row_count > 0)
         zero = zero && frame_all_zero(data + FRAME_HEADER_SIZE + frame->prefix.length,
                                       data + frame_rows_begin(frame));
+    for (unsigned i = 0; i < frame->row_count; i++) {
+        const uint8_t *at, *end;
+        struct frame_fields fields;
+        if (!frame_read_row(frame, i, &fields) || !frame_find_row(frame, i, &at, &end))
+            return frame_refuse_unread(frame, i);
+        at = fields.suffix + fields.suffix_length + fields.value_length;
+        zero = zero && frame_all_zero(at, end);
+    }
     return zero ? STRATA_OK : failure(STRATA_CORRUPT, "frame's padding is not zero");
 }

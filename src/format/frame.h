@@ -108,7 +108,7 @@ STRATA_CHECKED strata_status frame_lower_bound(const struct frame *frame, struct
 STRATA_CHECKED strata_status frame_lower_bound_near(const struct frame *frame, struct bytes key,
                                                     uint64_t from, unsigned near, unsigned *out);
 
-/* Checks what no reader of rows needs: that the padding around them is zero. */
+/* Checks what reading rows does not need, and so leaves out: that all padding is zero. */
 STRATA_CHECKED strata_status frame_check_padding(const struct frame *frame);
 
 /* Collects rows in order until a frame is full.

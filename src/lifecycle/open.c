@@ -2,6 +2,7 @@
 
 #include "backend/local.h"
 #include "backend/memory_backend.h"
+#include "core/plant.h"
 #include "core/process.h"
 #include "layout/key.h"
 #include "layout/names.h"
@@ -272,6 +273,9 @@ static strata_status store_start_log(struct store *store, const struct wal_tail 
     const bool clean = tail->segment_count == 0;
     /* A recovery that flushed has set numbers aside that are still to be used. */
     atomic_store(&store->orphans_below, clean ? 0 : atomic_load(&store->next_object));
+#if STRATA_PLANT == 13
+    atomic_store(&store->orphans_below, clean ? 0 : atomic_load(&store->reserved_object));
+#endif
     TRY(wal_start(&store->wal, store->backend, store->memory_allocator, &store->identity,
                   store->profile.segment_bytes_first, tail, store->manifests.published));
     store->logged = true;

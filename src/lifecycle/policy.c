@@ -1,5 +1,6 @@
 #include "lifecycle/store.h"
 
+#include "core/plant.h"
 #include "layout/key.h"
 
 #include <assert.h>
@@ -32,6 +33,9 @@ static uint64_t policy_needed_to(struct store *store, uint64_t branch)
         return UINT64_MAX;
     /* Asked last: whoever opens a branch from here on sees what is deleted at `version`. */
     const uint64_t read = branches_read_to(&store->branches, branch);
+#if STRATA_PLANT == 15
+    return needed;
+#endif
     return read > needed ? read : needed;
 }
 

@@ -15,6 +15,10 @@ strata_status store_take_number(void *context, uint64_t *out)
                 return STRATA_OK;
             }
         }
+#if STRATA_PLANT == 12
+        atomic_fetch_add(&store->reserved_object, OBJECT_NUMBERS_RESERVED);
+        continue;
+#endif
         /* A number may be used only below the watermark of a durable manifest: then whatever a
          * crash leaves behind is known to be ours, and the number is never given out again. */
         TRY(store_publish(store, &(struct store_change){.removed_count = 0}));

@@ -16,7 +16,7 @@ enum {
     JOB_CHARGE = 32 * 1024, /* Bytes of rows that one step of a job goes through. */
     JOB_INPUTS_MAX = 128,
     JOB_RETRY_US = 100 * 1000,
-    OBJECT_NUMBERS_RESERVED = 4096
+    OBJECT_NUMBERS_RESERVED = 64
 };
 
 /* Sizes that follow from the memory budget. */

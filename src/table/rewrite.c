@@ -81,6 +81,9 @@ static strata_status rewrite_drop(struct rewrite *rewrite, const struct row *row
 static bool rewrite_moves_deletion(const struct rewrite *rewrite, const struct row *row)
 {
     const struct rewrite_policy *policy = rewrite->options.policy;
+#if STRATA_PLANT == 14
+    return row->kind == ROW_DELETE && rewrite->options.to_bottom && policy != NULL;
+#endif
     return row->kind == ROW_DELETE && rewrite->options.to_bottom && policy != NULL &&
            !policy->inherits(policy->context, key_branch(row->key.data));
 }

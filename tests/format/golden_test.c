@@ -1,6 +1,6 @@
 /* What version 1 of the format looks like, byte for byte: tests/golden/. Each file is written from the
  * inputs below, which must never change, on any host. STRATA_GOLDEN_WRITE=folder writes the files
- * instead of comparing them. */
+ * instead of comparing them. The files of frames leave out the zeros that pad them. */
 #include "format/batch.h"
 #include "format/catalog.h"
 #include "format/manifest.h"
@@ -72,6 +72,17 @@ static void meet_golden(const char *name, struct buffer *out)
     buffer_release(out);
 }
 
+/* The same for one frame of one unit. */
+static void meet_golden_frame(const char *name, struct buffer *out)
+{
+    const uint32_t used = load_u32(out->data + 12);
+    assert_int_equal(out->length, UNIT);
+    for (size_t i = used; i < UNIT; i++)
+        assert_int_equal(out->data[i], 0);
+    buffer_truncate(out, used);
+    meet_golden(name, out);
+}
+
 static uint64_t unit_seed(uint64_t unit)
 {
     return place_seed(&here, FAMILY_TABLE, PART, unit * UNIT);
@@ -135,7 +146,7 @@ static void row_frames_are_the_same(void **state)
     buffer_init(&out, &heap);
     assert_int_equal(frame_builder_finish(&builder, unit_seed(0), &out, &units), STRATA_OK);
     frame_builder_release(&builder);
-    meet_golden("frame_rows", &out);
+    meet_golden_frame("frame_rows", &out);
 }
 
 static void index_frames_are_the_same(void **state)
@@ -159,7 +170,7 @@ static void index_frames_are_the_same(void **state)
     buffer_init(&out, &heap);
     assert_int_equal(frame_builder_finish(&builder, unit_seed(3), &out, &units), STRATA_OK);
     frame_builder_release(&builder);
-    meet_golden("frame_index", &out);
+    meet_golden_frame("frame_index", &out);
 }
 
 static void directory_frames_are_the_same(void **state)
@@ -186,7 +197,7 @@ static void directory_frames_are_the_same(void **state)
     buffer_init(&out, &heap);
     assert_int_equal(frame_builder_finish(&builder, unit_seed(4), &out, &units), STRATA_OK);
     frame_builder_release(&builder);
-    meet_golden("frame_directory", &out);
+    meet_golden_frame("frame_directory", &out);
 }
 
 static void bucket_frames_are_the_same(void **state)
@@ -207,7 +218,7 @@ static void bucket_frames_are_the_same(void **state)
                                         bytes_of(buckets, sizeof(buckets)), unit_seed(5), &out,
                                         &units),
                      STRATA_OK);
-    meet_golden("frame_buckets", &out);
+    meet_golden_frame("frame_buckets", &out);
 }
 
 static void part_footers_are_the_same(void **state)
@@ -242,13 +253,13 @@ static void part_footers_are_the_same(void **state)
                      STRATA_OK);
     buffer_release(&list);
     buffer_release(&content);
-    meet_golden("part_footer", &out);
+    meet_golden_frame("part_footer", &out);
 }
 
 static void value_blocks_are_the_same(void **state)
 {
     (void)state;
-    enum { USED = 70000 - VALUE_BLOCK_PAYLOAD };
+    enum { USED = 66000 - VALUE_BLOCK_PAYLOAD };
     struct buffer out;
     uint8_t *block;
     buffer_init(&out, &heap);

@@ -216,6 +216,25 @@ static void a_handle_on_a_deleted_branch_reads_its_deleted_ancestors(void **stat
     lab_destroy(&lab);
 }
 
+static void a_deletion_in_a_fork_hides_what_it_inherits_after_all_merges(void **state)
+{
+    (void)state;
+    struct lab lab;
+    lab_create(&lab);
+    lab_open(&lab);
+    const uint64_t cap = lab_put(&lab, 1, "a", "inherited");
+    lab_fork(&lab, 2, 1, cap);
+    const uint64_t deleted = lab_put(&lab, 2, "a", NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        lab_compact(&lab);
+        assert_null(lab_get(&lab, 2, "a", UINT64_MAX));
+        assert_string_equal(lab_get(&lab, 2, "a", deleted - 1), "inherited");
+        assert_string_equal(lab_get(&lab, 1, "a", UINT64_MAX), "inherited");
+        lab_put(&lab, 1, "b", "1");
+    }
+    lab_destroy(&lab);
+}
+
 static void the_oldest_reader_is_known_by_its_label(void **state)
 {
     (void)state;
@@ -295,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_living_branches_read_stays_and_the_rest_goes),
         cmocka_unit_test(a_handle_on_a_deleted_branch_reads_its_deleted_ancestors),
+        cmocka_unit_test(a_deletion_in_a_fork_hides_what_it_inherits_after_all_merges),
         cmocka_unit_test(the_oldest_reader_is_known_by_its_label),
         cmocka_unit_test(sizes_follow_from_the_budget),
     };
