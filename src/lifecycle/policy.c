@@ -8,6 +8,17 @@
 /* Answers about one branch are kept while rows of it go by: struct store.policy_*, used by the one
  * merge at a time. */
 
+/* The catalog is asked as of what is durable: a deletion that a power cut may take back must not have
+ * cost any rows. */
+static uint64_t policy_version(struct store *store)
+{
+    const uint64_t visible = atomic_load(&store->committer.visible);
+    if (!store->logged)
+        return visible;
+    const uint64_t durable = atomic_load(&store->wal.durable_version);
+    return durable < visible ? durable : visible;
+}
+
 /* Up to which version rows of `branch` are needed. UINT64_MAX: all, as of every living branch. When
  * in doubt, or out of memory, all. */
 static uint64_t policy_needed_to(struct store *store, uint64_t branch)
@@ -19,7 +30,7 @@ static uint64_t policy_needed_to(struct store *store, uint64_t branch)
         return UINT64_MAX;
     epoch_enter(&store->epochs, store->policy_slot);
     const struct tableset *set = atomic_load(&store->tables.current);
-    const uint64_t version = atomic_load(&store->committer.visible);
+    const uint64_t version = policy_version(store);
     strata_status status =
         catalog_read_branch(set, &store->cache, version, branch, &found, &record);
     if (status == STRATA_OK && found)

@@ -1,6 +1,7 @@
 /* Every single failure: of each operation of the backend, of each request for memory, and of a disk
  * that is full at any size. */
 #include "fault/fault_run.h"
+#include "simdisk/sim_random.h"
 
 #include "support.h"
 
@@ -10,7 +11,7 @@
 static const char script[] = "4pCf3pdafkvCp2iD2paMp3tyx2p.+pC2mwp";
 
 /* Runs take every stride-th fault, so that a slow build finishes; 1 takes all. */
-enum { ALLOCATION_RUNS = 1500, OPERATION_RUNS = 3000, LIMIT_RUNS = 150 };
+enum { ALLOCATION_RUNS = 1500, OPERATION_RUNS = 3000, LIMIT_RUNS = 150, SCRIPTS = 400 };
 
 static struct fault_result measure(void)
 {
@@ -106,12 +107,67 @@ static void the_disk_may_be_full_at_any_size(void **state)
     assert_true(failed > 0);
 }
 
+static void draw_script(uint64_t *random, char *out, size_t length)
+{
+    static const char letters[] = "pppkkkddttaamxiefFnDrCCCMM....++yvwgR";
+    for (size_t i = 0; i < length; i++)
+        out[i] = letters[sim_below(random, sizeof(letters) - 1)];
+    out[length] = '\0';
+}
+
+/* One fault at a random place of a random script. */
+static void draw_plan(uint64_t seed, char *text, size_t length, struct fault_plan *out)
+{
+    static const int errors[] = {EIO, ENOSPC};
+    uint64_t random = seed;
+    draw_script(&random, text, length);
+    *out = (struct fault_plan){.script = text, .seed = seed};
+    const uint64_t kind = sim_below(&random, 3);
+    if (kind == 0) {
+        out->allocation = 1 + sim_below(&random, 700);
+        out->allocations_after_too = sim_below(&random, 2) == 0;
+        return;
+    }
+    out->fault = (struct sim_fault){
+        .operation = 1 + sim_below(&random, 250),
+        .forever = sim_below(&random, 3) == 0,
+        .error = errors[sim_below(&random, 2)],
+        .effect = sim_below(&random, 2) == 0 ? STRATA_EFFECT_NONE : STRATA_EFFECT_UNKNOWN,
+        .seed = seed,
+    };
+    if (kind == 2)
+        out->fault.kinds = 1u << SIM_SYNC | 1u << SIM_SYNC_NAMES | 1u << SIM_APPEND;
+}
+
+/* STRATA_SEED replays one seed; STRATA_SEEDS sets how many there are. */
+static void a_fault_may_strike_any_script(void **state)
+{
+    (void)state;
+    enum { LENGTH = 45 };
+    const char *one = getenv("STRATA_SEED"), *many = getenv("STRATA_SEEDS");
+    const uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 1;
+    const uint64_t count = one != NULL ? 1 : (many != NULL ? strtoull(many, NULL, 10) : SCRIPTS);
+    uint64_t failed = 0;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        char text[LENGTH + 1];
+        struct fault_plan plan;
+        struct fault_result result;
+        draw_plan(seed, text, LENGTH, &plan);
+        if (!fault_run(&plan, &result))
+            fail_msg("seed %llu, script %s: %s", (unsigned long long)seed, text, result.why);
+        failed += result.failed;
+    }
+    print_message("%llu scripts, %llu calls failed\n", (unsigned long long)count,
+                  (unsigned long long)failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_operation_of_the_backend_may_fail),
         cmocka_unit_test(any_request_for_memory_may_fail),
         cmocka_unit_test(the_disk_may_be_full_at_any_size),
+        cmocka_unit_test(a_fault_may_strike_any_script),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
