@@ -38,6 +38,17 @@ bool store_reclaim_due(struct store *store)
            (sets_retired(store) && reclaim_now(store) >= atomic_load(&store->retired_try_us));
 }
 
+void store_discard_object(struct store *store, uint64_t number)
+{
+    struct garbage_item *item = garbage_item_create(store->memory_allocator, 1);
+    if (item == NULL) {
+        atomic_store(&store->untidy, true);
+        return;
+    }
+    item->numbers[item->count++] = number;
+    garbage_add(&store->garbage, item);
+}
+
 static strata_status reclaim_object(struct store *store, uint64_t number)
 {
     char name[LAYOUT_NAME_SIZE];

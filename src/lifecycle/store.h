@@ -270,6 +270,10 @@ STRATA_CHECKED strata_status store_job_publish(struct store *store, struct job *
 /* Waits for the present step of a job to end, and gives the job up. */
 void store_cancel_job(struct store *store, enum job_kind kind);
 
+/* Gives up a table object that nothing refers to. Cannot fail: without memory, it stays until the next
+ * open finds it. */
+void store_discard_object(struct store *store, uint64_t number);
+
 /* ---- policy.c ---- */
 
 /* What merges may drop: rows of deleted branches that no living branch inherits. */

@@ -29,7 +29,6 @@ void storage_writes_init(struct storage_writes *writes, struct storage *storage,
     buffer_init(&writes->record, allocator);
 }
 
-/* Out of memory, the objects stay until the next open finds them. */
 void own_values_discard(struct storage_writes *writes)
 {
     struct store *store = writes->storage->store;
@@ -37,12 +36,10 @@ void own_values_discard(struct storage_writes *writes)
     const uint64_t *values = own_values(writes, &count);
     if (count == 0)
         return;
-    struct garbage_item *item = garbage_item_create(store->memory_allocator, (uint32_t)count);
-    for (size_t i = 0; i < count && item != NULL; i++) {
+    for (size_t i = 0; i < count; i++) {
         if ((values[i] & VALUE_KEPT) == 0)
-            item->numbers[item->count++] = values[i];
+            store_discard_object(store, values[i]);
     }
-    garbage_add(&store->garbage, item);
     buffer_truncate(&writes->values, 0);
 }
 
@@ -307,10 +304,7 @@ strata_status storage_value_open(struct storage *storage, struct value_writer *o
     const strata_status status =
         value_writer_open(out, store->backend, store->memory_allocator, &store->identity, number);
     if (status != STRATA_OK) {
-        struct garbage_item *item = garbage_item_create(store->memory_allocator, 1);
-        if (item != NULL)
-            item->numbers[item->count++] = number;
-        garbage_add(&store->garbage, item);
+        store_discard_object(store, number);
         value_writer_release(out);
     }
     return status;

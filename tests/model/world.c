@@ -146,21 +146,32 @@ bool world_is_always(const struct world *world)
     return world->options.durability == STRATA_ALWAYS;
 }
 
+/* What opening finds decides which of the commits begun there are. */
+static bool take_up(struct world *world, uint64_t least)
+{
+    uint64_t visible = 0;
+    world->unknown = false;
+    strata_watermarks(world->db, &visible, NULL);
+    if (visible < least || visible > model_version(world->model))
+        return world_stop(world, "opened at version %llu, not in [%llu, %llu]",
+                          (unsigned long long)visible, (unsigned long long)least,
+                          (unsigned long long)model_version(world->model));
+    while (model_version(world->model) > visible)
+        model_cancel(world->model);
+    world->returned = visible;
+    return true;
+}
+
 bool world_reboot(struct world *world, const strata_backend *backend)
 {
     strata_close(world->db);
     world->db = NULL;
     world->options.backend = backend;
-    world->unknown = false;
     world->stopped = false;
-    if (!world_open(world))
+    world->floor = 0;
+    if (!world_open(world) || !take_up(world, 0))
         return false;
-    strata_watermarks(world->db, &world->returned, &world->floor);
-    if (world->returned > model_version(world->model))
-        return world_stop(world, "version %llu was never begun",
-                          (unsigned long long)world->returned);
-    while (model_version(world->model) > world->returned)
-        model_cancel(world->model);
+    strata_watermarks(world->db, NULL, &world->floor);
     return true;
 }
 
@@ -215,6 +226,10 @@ bool world_end(struct world *world, const char *what, strata_status status, bool
     const uint64_t version = model_version(world->model);
     uint64_t visible = 0;
     strata_watermarks(world->db, &visible, NULL);
+    if (world->unknown && visible < version) {
+        model_cancel(world->model); /* It deletes what only the doubtful commit wrote. */
+        return false;
+    }
     if (world->unknown)
         return world_stop(world, "%s: a commit after one of unknown outcome", what);
     if (visible != version)
@@ -268,8 +283,8 @@ static void jump_back(struct world *world)
 static void reopen_step(struct world *world)
 {
     world_close(world);
-    if (!world->stopped)
-        world_open(world);
+    if (!world->stopped && world_open(world))
+        take_up(world, world->returned);
 }
 
 struct step {

@@ -232,7 +232,8 @@ static void check_new_name(struct simdisk *disk, const char *name)
     if (size == 0 || size > 200 || strspn(name, "0123456789abcdefghijklmnopqrstuvwxyz/.-") != size)
         misuse(disk, "create with a bad name", name);
     for (size_t i = 0; i < disk->files.count; i++) {
-        if (!disk->files.at[i].named && strcmp(disk->files.at[i].name->text, name) == 0)
+        const struct sim_file *file = &disk->files.at[i];
+        if (!file->named && file->published && strcmp(file->name->text, name) == 0)
             misuse(disk, "create of a name that was removed", name);
     }
 }

@@ -36,14 +36,9 @@ static void writer_drop_object(struct kv_writer *writer)
 {
     if (!writer->long_value)
         return;
-    struct store *store = writer->context->storage->store;
-    struct garbage_item *item = garbage_item_create(&store->memory.allocator, 1);
-    if (item != NULL) { /* Else the next opening finds it. */
-        item->numbers[0] = writer->object.number;
-        item->count = 1;
-    }
+    const uint64_t number = writer->object.number;
     value_writer_release(&writer->object);
-    garbage_add(&store->garbage, item);
+    store_discard_object(writer->context->storage->store, number);
     writer->long_value = false;
 }
 
