@@ -173,8 +173,11 @@ static strata_status find_missing_object(const strata_backend *backend,
                                          const struct manifest *manifest,
                                          char name[LAYOUT_NAME_SIZE], bool *missing)
 {
+    *missing = false;
     layout_wal_name(manifest->first_wal, name);
-    TRY(check_object_there(backend, name, 0, missing));
+    /* Where the log was empty, its next segment goes no earlier than with the manifest after next. */
+    if (!manifest->log_empty)
+        TRY(check_object_there(backend, name, 0, missing));
     for (uint32_t run = 0; run < manifest->run_count && !*missing; run++) {
         const struct manifest_run *parts_of = &manifest->runs[run];
         for (uint32_t i = 0; i < parts_of->part_count && !*missing; i++)

@@ -69,7 +69,7 @@ static strata_status close_log(struct store *store)
 {
     struct wal *wal = &store->wal;
     const uint32_t count = wal->segment_count;
-    TRY(store_publish(store, &(struct store_change){.log_ends = true}));
+    TRY(store_publish(store, &(struct store_change){.next_log = wal->last_number + 1}));
     store->logged = false;
     store->committer.wal = NULL;
     wal_close(wal);

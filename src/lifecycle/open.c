@@ -288,6 +288,23 @@ static strata_status store_start_log(struct store *store, const struct wal_tail 
     return store_publish(store, &(struct store_change){.removed_count = 0});
 }
 
+/* Moves what the log held into tables, after which none of its segments is needed. Nobody can tell
+ * whether a sync of one of them failed before: what can be read of it now may never have reached the
+ * disk, and syncing it again proves nothing. */
+static strata_status store_settle(struct store *store, struct wal_tail *tail)
+{
+    if (tail->segment_count == 0)
+        return STRATA_OK;
+    TRY(store_flush_all(store));
+    TRY(store_publish(store, &(struct store_change){.next_log = tail->last_number + 1}));
+    tail->end_number = 0;
+    tail->end = 0;
+    tail->chain = 0;
+    for (uint32_t i = 0; i < tail->segment_count; i++)
+        tail->segments[i].needed = false;
+    return STRATA_OK;
+}
+
 static strata_status store_begin(struct store *store)
 {
     strata_status status = STRATA_OK;
@@ -299,8 +316,10 @@ static strata_status store_begin(struct store *store)
     TRY_OUT(store_recover(store, tail));
     if (tail->lost_end > 0)
         store->read_only = true;
-    if (!store->read_only)
+    if (!store->read_only) {
+        TRY_OUT(store_settle(store, tail));
         TRY_OUT(store_start_log(store, tail));
+    }
 
 out:
     release(store->memory_allocator, tail, sizeof(*tail));

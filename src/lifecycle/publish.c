@@ -84,10 +84,10 @@ static strata_status publish_describe(struct store *store, const struct store_ch
     }
     out->first_wal = store->logged ? wal_first_needed(&store->wal, out->flushed_version)
                                    : atomic_load(&store->first_wal);
-    if (change->log_ends)
-        out->first_wal = store->wal.last_number + 1;
+    if (change->next_log > 0)
+        out->first_wal = change->next_log;
     /* While the log is still being read, it stays as it was. */
-    out->log_empty = change->log_ends || (!store->logged && store->log_empty);
+    out->log_empty = change->next_log > 0 || (!store->logged && store->log_empty);
     return STRATA_OK;
 }
 

@@ -201,7 +201,8 @@ struct store_change {
     struct memtable *memtable;
     int64_t flushed_time_us;
     struct garbage_item *values;
-    bool log_ends; /* Everything is flushed and no segment of the log is needed any more. */
+    uint64_t
+        next_log; /* Not 0: all is flushed, no segment of the log below this number is needed. */
 };
 STRATA_CHECKED strata_status store_publish(struct store *store, const struct store_change *change);
 

@@ -12,7 +12,7 @@
 
 enum { SEEDS = 400, LIVES = 8, SCRIPT_MAX = 40 };
 
-static const char letters[] = "ppppkkkddttamxiiefFnDrCCMM...++y-gR";
+static const char letters[] = "ppppkkkddttamxiiefFnDrCCMM...++y-gRhhllbw";
 
 struct life {
     struct world world;

@@ -37,7 +37,7 @@ static const struct configuration configurations[] = {
 };
 
 /* No reopening: what lives in memory would be gone. */
-static const char script[] = "20p3tf6pm2ixC8kfpF4dvC12k3mDM4paf9p-2ixr+.MC3nwp2iF6kdC5p"
+static const char script[] = "20p3thf6pm2ixC8kfpF4dvCl12k3mDMl4paf9p-2ixr+.MC3nwp2iF6kdC5p"
                              "60k40pC60k40pf30k20d30pM20p4t";
 
 static void check_with_model(struct world *world, const char *name)

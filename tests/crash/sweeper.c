@@ -40,7 +40,6 @@ struct sweep {
     struct seen_state *seen;
     size_t seen_capacity;
     bool *known; /* [version]: one state of that version was compared in full. */
-    uint64_t random;
 };
 
 struct sweep_options sweep_full(uint64_t seed)
@@ -212,7 +211,15 @@ static struct seen_state *find_seen(struct sweep *sweep, uint64_t hash)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-static struct state_check prepare_check(struct sweep *sweep, const struct crash_point *point)
+static bool one_in(uint64_t draw, unsigned every)
+{
+    return every != 0 && draw % every == 0;
+}
+
+/* What is done with a state follows from the state, so that a replay of its crash point does the
+ * same. */
+static struct state_check prepare_check(const struct sweep *sweep, const struct crash_point *point,
+                                        uint64_t draw)
 {
     return (struct state_check){
         .promise = {.model = sweep->world.model,
@@ -220,11 +227,10 @@ static struct state_check prepare_check(struct sweep *sweep, const struct crash_
                     .begun = point->begun,
                     .wall_us = sweep->world.wall_us,
                     .durability = sweep->workload->durability},
-        .full = sweep->result->states % FULL_EVERY == 0,
+        .full = one_in(draw, FULL_EVERY),
         .known = sweep->known,
-        .verify = sweep->options->check_every != 0 &&
-                  sweep->result->states % sweep->options->check_every == 0,
-        .seed = sim_random(&sweep->random),
+        .verify = one_in(draw >> 8, sweep->options->check_every),
+        .seed = draw,
     };
 }
 
@@ -321,38 +327,46 @@ static bool cut_recovery(struct sweep *sweep, const struct crash_point *point, s
     return good;
 }
 
+/* A disk that was checked at an earlier crash point: only what is promised may have grown. */
+static bool check_again(const struct seen_state *seen, const struct crash_point *point,
+                        char why[CHECK_WHY_SIZE])
+{
+    const uint64_t version = seen->version - 1;
+    if (version >= point->floor && version <= point->begun)
+        return true;
+    snprintf(why, CHECK_WHY_SIZE, "visible %llu, floor %llu, begun %llu",
+             (unsigned long long)version, (unsigned long long)point->floor,
+             (unsigned long long)point->begun);
+    return false;
+}
+
 static bool check_state(struct sweep *sweep, const struct crash_point *point,
                         const struct sim_survivors *survivors, char why[CHECK_WHY_SIZE])
 {
     struct simdisk *disk = simdisk_mount(point->image, survivors);
-    sweep->result->subsets++;
-    struct seen_state *seen = find_seen(sweep, simdisk_hash(disk));
-    bool good = true;
-    if (seen->version != 0) {
-        const uint64_t version = seen->version - 1;
-        good = version >= point->floor && version <= point->begun;
-        if (!good)
-            snprintf(why, CHECK_WHY_SIZE, "visible %llu, floor %llu, begun %llu",
-                     (unsigned long long)version, (unsigned long long)point->floor,
-                     (unsigned long long)point->begun);
-        simdisk_destroy(disk);
-        return good;
-    }
-    struct state_check check = prepare_check(sweep, point);
     const uint64_t hash = simdisk_hash(disk);
+    struct seen_state *seen = find_seen(sweep, hash);
+    sweep->result->subsets++;
+    if (seen->version != 0) {
+        simdisk_destroy(disk);
+        return check_again(seen, point, why);
+    }
+    const uint64_t draw = sim_mix(hash ^ sweep->options->seed);
+    struct state_check check = prepare_check(sweep, point, draw);
     uint64_t version = 0;
-    good = state_check_run(&check, disk, &version);
+    bool good = state_check_run(&check, disk, &version);
     simdisk_destroy(disk);
     *seen = (struct seen_state){hash, version + 1};
     sweep->result->states++;
-    const unsigned every = sweep->options->compound_every;
-    if (good && every != 0 && sweep->result->states % every == 0) {
+    if (!good) {
+        snprintf(why, CHECK_WHY_SIZE, "%s", check.why);
+    } else if (one_in(draw >> 20, sweep->options->compound_every)) {
         disk = simdisk_mount(point->image, survivors);
         good = cut_recovery(sweep, point, disk, &check);
         simdisk_destroy(disk);
+        if (!good)
+            snprintf(why, CHECK_WHY_SIZE, "a second crash: %.380s", check.why);
     }
-    if (!good)
-        snprintf(why, CHECK_WHY_SIZE, "%s", check.why);
     return good;
 }
 
@@ -362,7 +376,6 @@ static void check_point(struct sweep *sweep, size_t index)
     struct survivors survivors;
     char why[CHECK_WHY_SIZE];
     const uint64_t seed = sim_mix(sweep->options->seed ^ sim_mix(index + 1));
-    sweep->random = seed;
     survivors_init(&survivors, point->image, seed, sweep->options->states_per_point);
     while (sweep->result->violations < sweep->options->violations_max &&
            survivors_next(&survivors)) {

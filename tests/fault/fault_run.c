@@ -5,20 +5,33 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Opens a disk as after a power cut that lost, or kept, all that was not synced. */
-static bool check_disk(const struct fault_plan *plan, const struct world *world,
-                       const struct simdisk_image *image, bool lose, char why[CHECK_WHY_SIZE])
+/* The disk at one moment, and what was promised by then. */
+struct moment {
+    const char *name;
+    struct simdisk_image *image;
+    uint64_t floor;
+    uint64_t returned;
+};
+
+static struct moment take_moment(const char *name, const struct world *world, struct simdisk *disk)
 {
-    const size_t pending = simdisk_pending(image);
+    return (struct moment){name, simdisk_capture(disk), world->floor, world->returned};
+}
+
+/* Opens the disk as after a power cut that lost, or kept, all that was not synced. */
+static bool check_cut(const struct fault_plan *plan, const struct world *world,
+                      const struct moment *moment, bool lose, char why[CHECK_WHY_SIZE])
+{
+    const size_t pending = simdisk_pending(moment->image);
     unsigned char *lost = calloc(pending + 1, 1);
     if (lost == NULL)
         abort();
     memset(lost, lose, pending);
     const struct sim_survivors survivors = {.lost = lost, .torn = SIM_NOT_TORN};
-    struct simdisk *disk = simdisk_mount(image, &survivors);
+    struct simdisk *disk = simdisk_mount(moment->image, &survivors);
     struct state_check check = {
         .promise = {.model = world->model,
-                    .floor = lose ? world->floor : world->returned,
+                    .floor = lose ? moment->floor : moment->returned,
                     .begun = model_version(world->model),
                     .wall_us = world->wall_us},
         .full = true,
@@ -28,25 +41,35 @@ static bool check_disk(const struct fault_plan *plan, const struct world *world,
     uint64_t version = 0;
     const bool good = state_check_run(&check, disk, &version);
     if (!good)
-        snprintf(why, CHECK_WHY_SIZE, "%.100s: %.250s",
-                 lose ? "after the fault and a power cut" : "after the fault", check.why);
+        snprintf(why, CHECK_WHY_SIZE, "%s, %s: %.250s", moment->name,
+                 lose ? "with a power cut" : "without a power cut", check.why);
     simdisk_destroy(disk);
     free(lost);
     return good;
 }
 
-static bool run_script(const struct fault_plan *plan, struct world *world, struct simdisk *disk,
-                       struct fault_result *out)
+static bool check_moment(const struct fault_plan *plan, const struct world *world,
+                         struct moment *moment, char why[CHECK_WHY_SIZE])
+{
+    const bool good = why[0] == '\0' && check_cut(plan, world, moment, false, why) &&
+                      check_cut(plan, world, moment, true, why);
+    simdisk_release(moment->image);
+    return good;
+}
+
+static void run_script(const struct fault_plan *plan, struct world *world, struct simdisk *disk,
+                       struct moment moments[2], struct fault_result *out)
 {
     (void)(world_open(world) && world_run(world, plan->script));
     out->operations = simdisk_operations(disk);
     out->peak = simdisk_used(disk);
+    moments[0] = take_moment("before the close", world, disk);
     world_close(world);
+    moments[1] = take_moment("after the close", world, disk);
     out->failed = world->faults;
     snprintf(out->why, sizeof(out->why), "%.390s", world->why);
     if (out->why[0] == '\0')
         snprintf(out->why, sizeof(out->why), "%.190s", simdisk_misuse(disk));
-    return out->why[0] == '\0';
 }
 
 bool fault_run(const struct fault_plan *plan, struct fault_result *out)
@@ -64,25 +87,22 @@ bool fault_run(const struct fault_plan *plan, struct fault_result *out)
         .backend = simdisk_backend(disk),
     };
     struct world world;
+    struct moment moments[2];
     world_init(&world, "db", &options, plan->seed);
     world.expect_faults = true;
     simdisk_fail(disk, plan->fault);
     simdisk_limit(disk, plan->limit);
     counted.fail_at = plan->allocation;
     counted.fail_from_then_on = plan->allocations_after_too;
-    bool good = run_script(plan, &world, disk, out);
+    run_script(plan, &world, disk, moments, out);
     out->allocations = counted.requests;
     out->injected = simdisk_failures(disk);
-    if (good && (counted.bytes != 0 || counted.blocks != 0)) {
+    if (out->why[0] == '\0' && (counted.bytes != 0 || counted.blocks != 0))
         snprintf(out->why, sizeof(out->why), "%llu bytes in %llu blocks are not given back",
                  (unsigned long long)counted.bytes, (unsigned long long)counted.blocks);
-        good = false;
-    }
-    struct simdisk_image *image = simdisk_capture(disk);
-    good = good && check_disk(plan, &world, image, false, out->why) &&
-           check_disk(plan, &world, image, true, out->why);
-    simdisk_release(image);
+    check_moment(plan, &world, &moments[0], out->why);
+    check_moment(plan, &world, &moments[1], out->why);
     world_release(&world);
     simdisk_destroy(disk);
-    return good;
+    return out->why[0] == '\0';
 }

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-static const char script[] = "4pCf3pdafkvCp2iD2paMp3tyx2p.+pC2mwp";
+static const char script[] = "4pCf3pdafkvCp2iD2paMp3tyx2p.+pC2mwp3pyR2py";
 
 /* Runs take every stride-th fault, so that a slow build finishes; 1 takes all. */
-enum { ALLOCATION_RUNS = 1500, OPERATION_RUNS = 3000, LIMIT_RUNS = 150, SCRIPTS = 400 };
+enum { ALLOCATION_RUNS = 1500, OPERATION_RUNS = 3000, LIMIT_RUNS = 150, SCRIPTS = 120 };
 
 static struct fault_result measure(void)
 {
@@ -109,7 +109,7 @@ static void the_disk_may_be_full_at_any_size(void **state)
 
 static void draw_script(uint64_t *random, char *out, size_t length)
 {
-    static const char letters[] = "pppkkkddttaamxiefFnDrCCCMM....++yvwgR";
+    static const char letters[] = "pppkkkddttaamxiefFnDrCCCMM....++yvwgRhl";
     for (size_t i = 0; i < length; i++)
         out[i] = letters[sim_below(random, sizeof(letters) - 1)];
     out[length] = '\0';

@@ -43,12 +43,14 @@ static bool fails(struct state_check *check, const char *what, strata_status sta
     return true;
 }
 
-static bool open_disk(struct state_check *check, struct simdisk *disk, struct opening *opening)
+static bool open_disk(struct state_check *check, struct simdisk *disk, strata_open_mode mode,
+                      struct opening *opening)
 {
     opening->time = (struct still_clock){check->promise.wall_us, 1000000};
     opening->clock = (strata_clock){&opening->time, still_wall, still_monotonic, still_wait};
     opening->options = (strata_open_options){
         .size = sizeof(opening->options),
+        .mode = (uint32_t)mode,
         .durability = check->promise.durability,
         .background_threads = STRATA_NONE,
         .memory_budget_bytes = 1 << 20,
@@ -154,7 +156,7 @@ static bool second_life(struct state_check *check, struct simdisk *disk,
                         const struct check_extra *extra)
 {
     struct opening opening;
-    if (!open_disk(check, disk, &opening))
+    if (!open_disk(check, disk, STRATA_OPEN_CREATE, &opening))
         return false;
     bool good = model_check_report(opening.db, extra->version, extra->version, check->why) &&
                 compare(check, opening.db, extra, false);
@@ -165,12 +167,40 @@ static bool second_life(struct state_check *check, struct simdisk *disk,
     return good;
 }
 
+/* Opening read-only shows the same and changes no byte; where nothing was ever written, there is
+ * nothing to open. */
+static bool look_only(struct state_check *check, struct simdisk *disk)
+{
+    struct opening opening;
+    const uint64_t hash = simdisk_hash(disk);
+    if (!open_disk(check, disk, STRATA_OPEN_READ_ONLY, &opening)) {
+        strata_error error = {.size = sizeof(error)};
+        strata_error_detail(&error);
+        return error.status == STRATA_NOT_FOUND && check->promise.floor == 0 &&
+               simdisk_hash(disk) == hash;
+    }
+    bool good =
+        model_check_report(opening.db, check->promise.floor, check->promise.begun, check->why) &&
+        compare(check, opening.db, &check->promise.extra, false);
+    if (good)
+        good = !fails(check, "close of a reader", strata_close(opening.db));
+    else
+        strata_close(opening.db);
+    if (good && simdisk_hash(disk) != hash) {
+        snprintf(check->why, sizeof(check->why), "opening read-only changed the disk");
+        good = false;
+    }
+    return good;
+}
+
 bool state_check_run(struct state_check *check, struct simdisk *disk, uint64_t *version_out)
 {
     struct opening opening;
     struct check_extra extra = {0};
     check->why[0] = '\0';
-    if (!open_disk(check, disk, &opening))
+    if (check->verify && !look_only(check, disk))
+        return false;
+    if (!open_disk(check, disk, STRATA_OPEN_CREATE, &opening))
         return false;
     bool good = first_life(check, &opening, &extra, version_out);
     tell_opened(check, NULL);
@@ -191,7 +221,7 @@ bool state_check_glance(struct state_check *check, struct simdisk *disk)
     struct opening opening;
     uint64_t version = 0;
     check->why[0] = '\0';
-    if (!open_disk(check, disk, &opening))
+    if (!open_disk(check, disk, STRATA_OPEN_CREATE, &opening))
         return false;
     const bool good = recovered_well(check, opening.db, &version);
     simdisk_power_off(disk);

@@ -19,7 +19,7 @@ struct state_check {
     struct state_promise promise;
     bool full;   /* Compare everything, not a sample. */
     bool *known; /* [version]: compared in full before. NULL: only `full` decides. */
-    bool verify; /* Run strata_check as well. */
+    bool verify; /* Open read-only first, which must change no byte; run strata_check as well. */
     uint64_t seed;
     void (*opened)(void *context, strata *db); /* Told once open, and NULL before the close. */
     void *opened_context;

@@ -133,6 +133,7 @@ bool world_close(struct world *world)
 {
     if (world->db == NULL)
         return true;
+    world_let_go(world);
     strata *db = world->db;
     world->db = NULL; /* First: an observer must not use it while it goes. */
     const strata_status status = strata_close(db);
@@ -164,6 +165,7 @@ static bool take_up(struct world *world, uint64_t least)
 
 bool world_reboot(struct world *world, const strata_backend *backend)
 {
+    world_let_go(world);
     strata_close(world->db);
     world->db = NULL;
     world->options.backend = backend;
@@ -293,14 +295,33 @@ struct step {
 };
 
 static const struct step steps[] = {
-    {'p', world_put},        {'k', world_put_hot},       {'v', world_put_big},
-    {'d', world_delete},     {'i', world_increment},     {'e', world_expiring},
-    {'m', world_many},       {'t', world_standard},      {'a', world_always},
-    {'w', world_writer},     {'x', world_delete_space},  {'f', world_fork},
-    {'F', world_fork_older}, {'n', world_create_branch}, {'D', world_drop},
-    {'r', world_rename},     {'g', world_read},          {'y', sync_step},
-    {'C', checkpoint_step},  {'M', compact_step},        {'.', maintain_step},
-    {'+', pass_step},        {'-', jump_back},           {'R', reopen_step},
+    {'p', world_put},
+    {'k', world_put_hot},
+    {'v', world_put_big},
+    {'d', world_delete},
+    {'i', world_increment},
+    {'e', world_expiring},
+    {'m', world_many},
+    {'t', world_standard},
+    {'a', world_always},
+    {'w', world_writer},
+    {'x', world_delete_space},
+    {'f', world_fork},
+    {'F', world_fork_older},
+    {'n', world_create_branch},
+    {'D', world_drop},
+    {'r', world_rename},
+    {'g', world_read},
+    {'y', sync_step},
+    {'C', checkpoint_step},
+    {'M', compact_step},
+    {'.', maintain_step},
+    {'+', pass_step},
+    {'-', jump_back},
+    {'R', reopen_step},
+    {'b', world_big_transaction},
+    {'h', world_hold},
+    {'l', world_look},
 };
 
 static void run_step(struct world *world, char letter)

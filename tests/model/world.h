@@ -10,6 +10,8 @@
  *     t  transaction, standard      x  delete a space              -  the wall clock jumps back
  *     a  transaction, always        g  reads, compared             R  close and open
  *     v  value of over 64 KiB       w  the same through a writer   k  put over the same few keys
+ *     b  the same in a transaction
+ *     h  compare the snapshot that is held, and hold a new one     l  compare it and go on holding
  *
  * Time is the world's own: it stands still inside a call unless the library waits. With threads only
  * the wall clock does; waiting takes real time. */
@@ -28,6 +30,10 @@ struct world {
     strata *db; /* NULL while closed. */
     struct model *model;
     unsigned names_given;
+    strata_txn *held; /* A snapshot, or NULL. Closed with the database. */
+    int held_branch;
+    uint64_t held_version;
+    int64_t held_us;    /* Expiries are judged at it. */
     uint64_t floor;     /* Newest version known to survive a power cut. */
     uint64_t returned;  /* Newest version whose call returned STRATA_OK. */
     bool threads;       /* Set before the first step: waiting takes real time. */

@@ -1,5 +1,5 @@
-/* What the parts of the world share: world.c runs scripts, world_writes.c and world_branches.c have the
- * steps. */
+/* What the parts of the world share: world.c runs scripts, the steps are in world_writes.c,
+ * world_branches.c and world_held.c. */
 #ifndef STRATA_TESTS_WORLD_INNER_H
 #define STRATA_TESTS_WORLD_INNER_H
 
@@ -40,6 +40,7 @@ void world_many(struct world *world);
 void world_standard(struct world *world);
 void world_always(struct world *world);
 void world_writer(struct world *world);
+void world_big_transaction(struct world *world);
 void world_delete_space(struct world *world);
 void world_read(struct world *world);
 void world_fork(struct world *world);
@@ -47,5 +48,10 @@ void world_fork_older(struct world *world);
 void world_create_branch(struct world *world);
 void world_drop(struct world *world);
 void world_rename(struct world *world);
+void world_hold(struct world *world);
+void world_look(struct world *world);
+
+/* Closes the snapshot that is held. */
+void world_let_go(struct world *world);
 
 #endif

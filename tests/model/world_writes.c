@@ -186,7 +186,15 @@ void world_expiring(struct world *world)
     free(operand.value);
 }
 
-static strata_status write_in_pieces(const struct place *place, const struct operand *operand)
+/* Background work goes on while a value is on its way; what becomes of it is of no interest here. */
+static void work_meanwhile(struct world *world)
+{
+    if (sim_below(&world->random, 2) == 0)
+        (void)!strata_maintain(world->db, 1000, NULL);
+}
+
+static strata_status write_in_pieces(struct world *world, const struct place *place,
+                                     const struct operand *operand)
 {
     strata_kv_writer *writer = NULL;
     strata_status status =
@@ -195,6 +203,7 @@ static strata_status write_in_pieces(const struct place *place, const struct ope
         const size_t left = operand->size - at;
         status = strata_kv_write_append(
             writer, strata_view(operand->value + at, left < WRITER_PIECE ? left : WRITER_PIECE));
+        work_meanwhile(world);
     }
     if (writer == NULL)
         return status;
@@ -211,7 +220,8 @@ void world_writer(struct world *world)
         world_begin(world);
         model_put(world->model, place.branch, place.space_name, key_of(&operand),
                   value_of(&operand), 0);
-        world_end(world, "writer", write_in_pieces(&place, &operand), world_is_always(world));
+        world_end(world, "writer", write_in_pieces(world, &place, &operand),
+                  world_is_always(world));
     }
     close_place(&place);
     free(operand.value);
@@ -355,6 +365,31 @@ void world_standard(struct world *world)
 void world_always(struct world *world)
 {
     transaction_step(world, STRATA_ALWAYS);
+}
+
+/* A value of over 64 KiB, put long before its commit. */
+void world_big_transaction(struct world *world)
+{
+    struct place place;
+    struct operand operand = draw_key(world, "w", 3);
+    draw_value(world, &operand, BIG_VALUE_MIN, BIG_VALUE_MAX);
+    const strata_txn_options options = {.size = sizeof(options), .durability = STRATA_STANDARD};
+    strata_txn *txn = NULL;
+    if (open_place(world, &place) &&
+        world_call(
+            world, "begin",
+            strata_txn_begin(world->db, world_branch_name(world, place.branch), &options, &txn)) &&
+        world_call(world, "put",
+                   strata_kv_put(txn, place.space, key_of(&operand), value_of(&operand)))) {
+        work_meanwhile(world);
+        world_begin(world);
+        model_put(world->model, place.branch, place.space_name, key_of(&operand),
+                  value_of(&operand), 0);
+        world_end(world, "commit", strata_txn_commit(txn, NULL), false);
+    }
+    strata_txn_close(txn);
+    close_place(&place);
+    free(operand.value);
 }
 
 void world_delete_space(struct world *world)
