@@ -211,6 +211,7 @@ strata_status wal_start(struct wal *wal, const strata_backend *backend,
         .allocator = allocator,
         .identity = *identity,
         .segment_bytes = segment_bytes,
+        .segment_bytes_max = segment_bytes,
         .last_number = tail->last_number,
         .segment_count = tail->segment_count,
     };
@@ -354,6 +355,9 @@ static strata_status wal_make_room(struct wal *wal, uint64_t size)
     if (wal->active->appended + size <= wal->active_bytes)
         return STRATA_OK;
     const uint64_t needed = WAL_HEADER_SIZE + size;
+    /* Few segments for many commits, and little to set aside for few. */
+    if (wal->segment_bytes <= wal->segment_bytes_max / 2)
+        wal->segment_bytes *= 2;
     return wal_go_over(wal, needed > wal->segment_bytes ? needed : wal->segment_bytes,
                        WAL_SEGMENTS_MAX - WAL_SEGMENTS_SPARE);
 }

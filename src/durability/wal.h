@@ -34,9 +34,10 @@ struct wal {
     const strata_backend *backend;
     const strata_allocator *allocator;
     struct identity identity;
-    uint64_t segment_bytes;
-    struct object slots[2]; /* The active segment's, and room for its successor's. */
-    struct object *active;  /* Changes under both locks. */
+    uint64_t segment_bytes;     /* Of the next segment. */
+    uint64_t segment_bytes_max; /* Doubles up to it whenever a segment fills up. */
+    struct object slots[2];     /* The active segment's, and room for its successor's. */
+    struct object *active;      /* Changes under both locks. */
     uint64_t active_number;
     uint64_t active_bytes;                         /* Room in it, header included. */
     uint64_t last_number;                          /* The highest ever tried. */

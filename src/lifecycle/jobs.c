@@ -474,8 +474,6 @@ static strata_status room_freeze(struct store *store)
 {
     TRY(committer_freeze(&store->committer, store->profile.memtable_chunk,
                          random_next(&store->random)));
-    if (store->logged && store->wal.segment_bytes < store->profile.segment_bytes_max)
-        store->wal.segment_bytes *= 2;
     store_wake(store);
     return STRATA_OK;
 }

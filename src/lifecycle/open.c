@@ -278,6 +278,7 @@ static strata_status store_start_log(struct store *store, const struct wal_tail 
 #endif
     TRY(wal_start(&store->wal, store->backend, store->memory_allocator, &store->identity,
                   store->profile.segment_bytes_first, tail, store->manifests.published));
+    store->wal.segment_bytes_max = store->profile.segment_bytes_max;
     store->logged = true;
     store->committer.wal = &store->wal;
     atomic_store(&store->last_sync_us,

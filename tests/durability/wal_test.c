@@ -142,6 +142,20 @@ static void a_record_larger_than_a_segment_gets_one_that_fits(void **state)
     free_log(log);
 }
 
+/* Else a large memtable fills the list of segments before its flush can empty it. */
+static void segments_grow_where_that_is_allowed(void **state)
+{
+    (void)state;
+    struct log *log = opened_log();
+    log->payload_size = 1000;
+    log->wal.segment_bytes_max = 16 * LOG_SEGMENT_BYTES;
+    log_append_all(log, 3000);
+    assert_true(log->wal.segment_count < 60);
+    assert_int_equal(log_sync(log), STRATA_OK);
+    expect_after_reopening(log, true, 3000);
+    free_log(log);
+}
+
 static void a_creation_that_fails_changes_nothing(void **state)
 {
     (void)state;
@@ -538,6 +552,7 @@ int main(void)
         cmocka_unit_test(rotation_makes_durable_what_came_before),
         cmocka_unit_test(rotation_of_an_empty_segment_does_nothing),
         cmocka_unit_test(a_record_larger_than_a_segment_gets_one_that_fits),
+        cmocka_unit_test(segments_grow_where_that_is_allowed),
         cmocka_unit_test(a_creation_that_fails_changes_nothing),
         cmocka_unit_test(a_creation_that_cannot_be_undone_halts),
         cmocka_unit_test(an_append_without_room_that_cannot_get_any_is_not_committed),
