@@ -1,10 +1,10 @@
 /* Strata: an embedded database that keeps every version and forks in microseconds.
  *
- * This header is the manual and the library's only public header. It reads top to bottom:
+ * This header is the manual, and the only one to include. It reads top to bottom:
  *
  *     1 introduction   4 open and close    7 key-value         10 options by name, version
- *     2 status         5 points in time    8 branches, log     11 experimental: backends
- *     3 bytes, values  6 transactions,     9 operations
+ *     2 status         5 points in time    8 branches, log     11 strata_backend.h: your own
+ *     3 bytes, values  6 transactions,     9 operations           heap, clock, log, storage
  *                        spaces, cursors
  *
  * 1. INTRODUCTION
@@ -48,8 +48,8 @@
  *
  * Limits. Keys: 1 to 16,384 bytes, any bytes, ordered as by memcmp. Values: 0 to 2^30 bytes.
  * Branch and space names: 1 to 255 bytes of valid UTF-8 without control characters or '@', not
- * starting with '-'. Units are in names: _us, _ms, _bytes. Intervals are [first, end). Names are
- * NUL-terminated. */
+ * starting with '-'. Messages and labels: valid UTF-8, any other is STRATA_INVALID. Units are in
+ * names: _us, _ms, _bytes. Intervals are [first, end). Names and texts are NUL-terminated. */
 #ifndef STRATA_H
 #define STRATA_H
 
@@ -89,6 +89,12 @@ typedef struct strata_txn strata_txn;
 typedef struct strata_space strata_space;
 typedef struct strata_cursor strata_cursor;
 typedef struct strata_kv_writer strata_kv_writer;
+
+typedef struct strata_allocator strata_allocator; /* Section 11. */
+typedef struct strata_clock strata_clock;
+typedef struct strata_logger strata_logger;
+typedef struct strata_progress strata_progress;
+struct strata_backend;
 
 /* ---- 2. STATUS ---------------------------------------------------------------------------- */
 
@@ -166,9 +172,7 @@ typedef struct strata_bytes {
 
 static inline strata_bytes strata_view(const void *data, size_t size)
 {
-    strata_bytes bytes;
-    bytes.data = data;
-    bytes.size = size;
+    const strata_bytes bytes = {data, size};
     return bytes;
 }
 
@@ -204,7 +208,9 @@ typedef struct strata_value {
     unsigned char inline_bytes[STRATA_VALUE_INLINE_BYTES];
 } strata_value;
 
-/* Lets go of the bytes and makes `value` all zero. NULL and zero are fine. Any thread. */
+/* Lets go of the bytes and makes `value` all zero. NULL and zero are fine. Any thread. In the child of a
+ * fork() the bytes stay, as does all memory of the database: its locks and the caller's allocator may
+ * be held there by threads that are gone. */
 STRATA_API void strata_value_release(strata_value *value);
 
 static inline strata_bytes strata_value_view(const strata_value *value)
@@ -222,42 +228,6 @@ typedef struct strata_buffer {
 
 /* ---- 4. OPEN AND CLOSE -------------------------------------------------------------------- */
 
-/* One function for all memory. new_size 0 frees and returns NULL; block NULL allocates, aligned for
- * any type. `old_size` is what was asked for. NULL means out of memory and leaves `block` as it
- * was. Any thread. Frozen. */
-typedef struct strata_allocator {
-    void *context;
-    void *(*resize)(void *context, void *block, size_t old_size, size_t new_size);
-} strata_allocator;
-
-/* Time and waiting. `wait` sleeps until `monotonic` passes `until_us` or `*wake` is not 0; a
- * simulator advances instead. With NULL the library waits by itself. Any thread. Frozen. */
-typedef struct strata_clock {
-    void *context;
-    int64_t (*wall_us)(void *context);      /* UTC; may jump. */
-    int64_t (*monotonic_us)(void *context); /* Never goes back. */
-    void (*wait)(void *context, int64_t until_us, const volatile int32_t *wake);
-} strata_clock;
-
-typedef enum strata_log_level {
-    STRATA_LOG_ERROR = 1,
-    STRATA_LOG_WARNING = 2,
-    STRATA_LOG_INFO = 3
-} strata_log_level;
-
-/* Called from any thread, with no lock of the library held. It may not call the library. Frozen. */
-typedef struct strata_logger {
-    void *context;
-    void (*write)(void *context, uint32_t level, const char *component, const char *message);
-} strata_logger;
-
-/* Called now and then by long operations, on the calling thread. Not 0 stops the operation with
- * STRATA_INTERRUPTED. `total` is 0 when unknown. Frozen. */
-typedef struct strata_progress {
-    void *context;
-    int (*report)(void *context, const char *stage, uint64_t done, uint64_t total);
-} strata_progress;
-
 typedef enum strata_durability {
     STRATA_DURABILITY_DEFAULT = 0, /* In a transaction: the database's. In a database: standard. */
     STRATA_STANDARD = 1, /* Survives a process crash at once, a power cut after sync_interval_ms. */
@@ -271,8 +241,6 @@ typedef enum strata_open_mode {
     STRATA_OPEN_NEW = 2,      /* STRATA_EXISTS if there is one. */
     STRATA_OPEN_READ_ONLY = 3 /* Changes no byte. STRATA_BUSY while a writer has it. */
 } strata_open_mode;
-
-struct strata_backend; /* Section 11. */
 
 /* Grows. All pointers are kept until strata_close and must stay valid, except `path` strings. */
 typedef struct strata_open_options {
@@ -343,33 +311,26 @@ typedef struct strata_point {
 
 static inline strata_point strata_head(const char *branch)
 {
-    strata_point point;
-    point.branch = branch;
-    point.tag = NULL;
-    point.version = 0;
-    point.time_us = 0;
+    const strata_point point = {branch, NULL, 0, 0};
     return point;
 }
 
 static inline strata_point strata_at_version(const char *branch, uint64_t version)
 {
-    strata_point point = strata_head(branch);
-    point.version = version;
+    const strata_point point = {branch, NULL, version, 0};
     return point;
 }
 
 static inline strata_point strata_at_time(const char *branch, int64_t time_us)
 {
-    strata_point point = strata_head(branch);
-    point.time_us = time_us;
+    const strata_point point = {branch, NULL, 0, time_us};
     return point;
 }
 
 /* A tag names branch and version. */
 static inline strata_point strata_at_tag(const char *tag)
 {
-    strata_point point = strata_head(NULL);
-    point.tag = tag;
+    const strata_point point = {NULL, tag, 0, 0};
     return point;
 }
 
@@ -407,7 +368,10 @@ typedef struct strata_txn_options {
 STRATA_API STRATA_CHECKED strata_status strata_txn_auto(strata *db, const char *branch,
                                                         strata_txn **out);
 
-/* A write transaction on the head of `branch`. Options may be NULL. */
+/* A write transaction on the head of `branch`. Options may be NULL. Its writes are held in memory up
+ * to the commit: together, values that have gone to objects of their own excepted, they may come to
+ * an eighth of the memory budget, below 16 MiB of it to a sixteenth, and never to more than 256 MiB.
+ * The write that would go beyond is STRATA_TOO_BIG and not made; the transaction stays open. */
 STRATA_API STRATA_CHECKED strata_status strata_txn_begin(strata *db, const char *branch,
                                                          const strata_txn_options *options,
                                                          strata_txn **out);
@@ -616,8 +580,7 @@ STRATA_API STRATA_CHECKED strata_status strata_kv_history(strata_txn *txn, strat
                                                           strata_bytes key, strata_cursor **out);
 STRATA_API STRATA_CHECKED strata_status strata_kv_next(strata_cursor *cursor, strata_row *out);
 
-/* Exact. Counts without reading values; costs as much as a scan of the keys. See strata_space_usage
- * for an estimate. */
+/* Exact. Counts without reading values; costs as much as a scan of the keys. */
 STRATA_API STRATA_CHECKED strata_status strata_kv_count(strata_txn *txn, strata_space *space,
                                                         const strata_scan_options *options,
                                                         uint64_t *out);
@@ -755,23 +718,28 @@ STRATA_API STRATA_CHECKED strata_status strata_metric_get(const strata *db, uint
 STRATA_API STRATA_CHECKED strata_status strata_metric_find(const strata *db, const char *name,
                                                            strata_metric *out);
 
-/* Bytes on disk, which add up. Grows. */
+/* Bytes of all files of the database but its lock: live, history, derived, pinned, dead, log and other
+ * add up to them. A large value in a file of its own is live if a live table or a commit not yet in
+ * tables refers to it, else history. Rows that no branch needs any more cannot be told from others:
+ * they count with their table until a merge drops them. Grows. */
 typedef struct strata_footprint {
     uint32_t size;
     uint32_t file_count;
-    uint64_t live_bytes;    /* Newest rows of live branches. */
-    uint64_t history_bytes; /* Retained older versions. */
+    uint64_t live_bytes;    /* Tables of the newest rows of keys. */
+    uint64_t history_bytes; /* Tables of older versions. */
     uint64_t derived_bytes; /* Indexes; can be rebuilt. */
-    uint64_t pinned_bytes;  /* Would go, but for the reader below or a held value. */
-    uint64_t dead_bytes;    /* Go with the next compaction. */
-    uint64_t log_bytes;
+    uint64_t pinned_bytes;  /* Replaced; would go, but for a call in progress that reads them. */
+    uint64_t dead_bytes;    /* Read by nobody; maintenance removes them. */
+    uint64_t log_bytes;     /* With what is set aside for commits to come. */
     uint64_t oldest_reader_version;
     int64_t oldest_reader_us; /* Since when it has been open. */
     char oldest_reader_label[32];
     uint64_t memory_bytes;
     uint64_t held_value_bytes;
+    uint64_t other_bytes; /* Manifests, and tables and values being written. */
 } strata_footprint;
 
+/* Looks at every file's name and size: meant for people, not for every commit. */
 STRATA_API STRATA_CHECKED strata_status strata_footprint_get(strata *db, strata_footprint *out);
 
 /* ---- 10. OPTIONS BY NAME, VERSION --------------------------------------------------------- */
@@ -811,73 +779,12 @@ STRATA_API uint32_t strata_format_version(void);
 /* Commit, compiler, and parts built in, as "key=value" words. Static. */
 STRATA_API const char *strata_build_info(void);
 
-/* ---- 11. EXPERIMENTAL --------------------------------------------------------------------- */
-
-/* What follows may change in any release. */
-#ifdef STRATA_EXPERIMENTAL
-
-/* What became of an operation on a backend. */
-typedef enum strata_effect {
-    STRATA_EFFECT_DONE = 0,
-    STRATA_EFFECT_NONE = 1,    /* Failed, and nobody can see any of it. */
-    STRATA_EFFECT_UNKNOWN = 2, /* Failed; part or all of it may be there, now or after a crash. */
-    STRATA_EFFECT_TAKEN = 3,   /* create: the name exists. lock: someone holds it. */
-    STRATA_EFFECT_MISSING = 4  /* open, remove: no object of that name. */
-} strata_effect;
-
-typedef struct strata_object strata_object; /* An open object; the backend defines it. */
-
-/* Named objects under one root. Names are 1 to 200 bytes of [0-9a-z/.-]; "a/b" lies in the folder
- * "a", which the backend makes when needed. Objects are created, appended to and removed, never
- * replaced, and a name once removed is not used again by the library. Nothing is certain to survive
- * a power cut before both `sync` of the object and `sync_names` of its folder have returned DONE; a
- * sync that fails leaves unknown which bytes are durable, and is final for that object. Any thread
- * may call, one thread at a time per object for `append`. Every function returns a strata_effect and
- * on failure puts an errno, or 0, in `*error_out`. Grows; members are not NULL. */
-typedef struct strata_backend {
-    uint32_t size;
-    uint32_t reserved; /* 0. */
-    void *context;
-    /* Makes an empty object open for append and read; TAKEN if the name exists. `reserve_bytes` that
-     * read as zero until appended over may be set aside in advance, and count in its size. */
-    int (*create)(void *context, const char *name, uint64_t reserve_bytes, strata_object **out,
-                  int *error_out);
-    /* Opens for reading only. `size_out`: bytes, reserved ones included. */
-    int (*open)(void *context, const char *name, strata_object **out, uint64_t *size_out,
-                int *error_out);
-    /* Releases the handle; cannot fail; does not sync. */
-    void (*close)(void *context, strata_object *object);
-    /* Reads up to out->capacity bytes at `offset` into out->data; out->size is less only where the
-     * object ends. */
-    int (*read)(void *context, strata_object *object, uint64_t offset, strata_buffer *out,
-                int *error_out);
-    /* Writes all of `data` at `offset`, which is where the last append ended (0 at first). */
-    int (*append)(void *context, strata_object *object, uint64_t offset, strata_bytes data,
-                  int *error_out);
-    /* All appended bytes, and the object's size, survive a power cut. */
-    int (*sync)(void *context, strata_object *object, int *error_out);
-    /* All creations and removals so far in `folder` ("" is the root), and of the folder itself,
-     * survive a power cut. */
-    int (*sync_names)(void *context, const char *folder, int *error_out);
-    int (*remove)(void *context, const char *name, int *error_out);
-    /* Calls `found` with the full name of each object in `folder` (not in folders below it), in any
-     * order; not 0 stops it. A folder that does not exist is empty. */
-    int (*list)(void *context, const char *folder,
-                int (*found)(void *found_context, const char *name, uint64_t object_size),
-                void *found_context, int *error_out);
-    /* Takes the root for this process: one holder if `exclusive`, else any number of sharers, until
-     * unlock or the end of the process; `owner` is kept beside it as the holder's text (at most 128
-     * bytes). TAKEN puts the holder's text into `holder_out`. Does not wait. A shared lock changes
-     * no byte; MISSING if the root does not exist. */
-    int (*lock)(void *context, int exclusive, strata_bytes owner, strata_buffer *holder_out,
-                int *error_out);
-    void (*unlock)(void *context);
-} strata_backend;
-
-#endif
+/* ---- 11. YOUR OWN HEAP, CLOCK, LOG, STORAGE ----------------------------------------------- */
 
 #ifdef __cplusplus
 }
 #endif
+
+#include "strata_backend.h"
 
 #endif

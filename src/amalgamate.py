@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Joins every layer into one strata.c, bottom layer first, and puts strata.h beside it.
+"""Joins every layer into one strata.c, bottom layer first, and the public headers into one strata.h.
 
     amalgamate.py [--xxhash /usr/include/xxhash.h] [--plant 0] FOLDER
     amalgamate.py --self-test
@@ -143,8 +143,17 @@ class Amalgamation:
                 self.lines.append(f'#line {number + 1} "{name}"')
 
 
+def public_header(read):
+    """strata.h with the header that it includes in its place. `read` gives the text of a header."""
+    part = read("strata_backend.h").replace('#include "strata.h"\n\n', "")
+    whole = read("strata.h").replace('#include "strata_backend.h"\n', part)
+    if INCLUDE.search(whole):
+        raise Breach("strata.h: includes a header that is not shipped beside strata.c")
+    return whole
+
+
 def main(folder, xxhash, plant):
-    header = (SRC.parent / "include" / "strata.h").read_text()
+    header = public_header(lambda name: (SRC.parent / "include" / name).read_text())
     version = re.findall(r"^#define STRATA_VERSION_(?:MAJOR|MINOR|PATCH) +(\d+)", header, re.M)
     top = TOP.format(version=".".join(version))
     whole = Amalgamation(xxhash, plant)
@@ -183,6 +192,15 @@ def self_test():
     planted = "#if STRATA_PLANT == 3\nbad\n#else\n#if A\ngood\n#endif\n#endif\n" + rest
     assert without_plants("a", planted, 0) == "\n\n\n#if A\ngood\n#endif\n\n" + rest
     assert without_plants("a", planted, 3) == "\nbad\n\n\n\n\n\n" + rest
+    headers = {"strata.h": '1\n#include "strata_backend.h"\n2\n',
+               "strata_backend.h": '3\n#include "strata.h"\n\n4\n'}
+    assert public_header(headers.get) == "1\n3\n4\n2\n"
+    headers["strata.h"] += '#include "other.h"\n'
+    try:
+        public_header(headers.get)
+        raise AssertionError("an include is left")
+    except Breach:
+        pass
     assert layers("strata_layer(a)\nstrata_layer(b/c  USES a)\n") == ["a", "b/c"]
     print("amalgamate: self-test passed")
 

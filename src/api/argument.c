@@ -101,26 +101,39 @@ strata_status argument_value(strata_bytes value)
 
 /* ---- names ---- */
 
-/* The number of bytes of the UTF-8 character at `text`; 0 if it is none, or a control character. The
- * text ends in a NUL, which is none. */
-static size_t character_size(const uint8_t *text)
+/* The number of bytes of the UTF-8 character at `text`, and the character; 0 if it is none. The text
+ * ends in a NUL, which no character goes on with. */
+static size_t character_at(const char *text, uint32_t *code_out)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t lead = text[0];
+    const uint8_t lead = (uint8_t)text[0];
+    *code_out = lead;
     if (lead < 0x80)
-        return lead >= 0x20 && lead != 0x7f;
+        return 1;
     const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
     if (lead < 0xc2 || lead > 0xf4)
         return 0;
     uint32_t code = lead & (0x7fu >> size);
     for (size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80)
+        const uint8_t byte = (uint8_t)text[i];
+        if ((byte & 0xc0) != 0x80)
             return 0;
-        code = code << 6 | (text[i] & 0x3f);
+        code = code << 6 | (byte & 0x3f);
     }
+    *code_out = code;
     const bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    const bool control = code >= 0x80 && code <= 0x9f;
-    return code < least[size] || code > 0x10ffff || surrogate || control ? 0 : size;
+    return code < least[size] || code > 0x10ffff || surrogate ? 0 : size;
+}
+
+static bool is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code <= 0x9f);
+}
+
+static strata_status byte_fault(const char *text, const char *at, const char *name,
+                                const char *what)
+{
+    return failure(STRATA_INVALID, "byte %zu of %s is %s", (size_t)(at - text) + 1, name, what);
 }
 
 strata_status argument_name(const char *text, const char *name)
@@ -131,13 +144,27 @@ strata_status argument_name(const char *text, const char *name)
     if (text[0] == '-')
         return failure(STRATA_INVALID, "%s starts with a dash", name);
     for (const char *at = text; *at != '\0';) {
-        const size_t size = character_size((const uint8_t *)at);
-        if (size == 0 || *at == '@')
-            return failure(STRATA_INVALID, "byte %zu of %s is %s", (size_t)(at - text) + 1, name,
-                           size != 0 ? "'@'" : "not UTF-8 or a control character");
+        uint32_t code;
+        const size_t size = character_at(at, &code);
+        if (size == 0)
+            return byte_fault(text, at, name, "not valid UTF-8");
+        if (is_control(code) || code == '@')
+            return byte_fault(text, at, name, code == '@' ? "'@'" : "a control character");
         at += size;
         if (at - text > BRANCH_NAME_SIZE_MAX)
             return failure(STRATA_TOO_BIG, "%s has more than %d bytes", name, BRANCH_NAME_SIZE_MAX);
+    }
+    return STRATA_OK;
+}
+
+strata_status argument_text(const char *text, const char *name)
+{
+    for (const char *at = text; at != NULL && *at != '\0';) {
+        uint32_t code;
+        const size_t size = character_at(at, &code);
+        if (size == 0)
+            return byte_fault(text, at, name, "not valid UTF-8");
+        at += size;
     }
     return STRATA_OK;
 }
@@ -147,7 +174,7 @@ strata_status argument_message(const char *message)
     if (message != NULL && strlen(message) > BATCH_MESSAGE_SIZE_MAX)
         return failure(STRATA_TOO_BIG, "message has %zu bytes, at most %d are taken",
                        strlen(message), BATCH_MESSAGE_SIZE_MAX);
-    return STRATA_OK;
+    return argument_text(message, "message");
 }
 
 strata_status argument_point(const strata_point *point)

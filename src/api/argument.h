@@ -41,7 +41,10 @@ STRATA_CHECKED strata_status argument_bytes(strata_bytes bytes, const char *name
 /* The name of a branch, space or tag. STRATA_TOO_BIG if it is too long. */
 STRATA_CHECKED strata_status argument_name(const char *text, const char *name);
 
-/* NULL, or the message of a commit. STRATA_TOO_BIG if it is too long. */
+/* NULL, or valid UTF-8. */
+STRATA_CHECKED strata_status argument_text(const char *text, const char *name);
+
+/* NULL, or the message of a commit, which is such text. STRATA_TOO_BIG if it is too long. */
 STRATA_CHECKED strata_status argument_message(const char *message);
 STRATA_CHECKED strata_status argument_point(const strata_point *point);
 STRATA_CHECKED strata_status argument_progress(const strata_progress *progress);

@@ -2,7 +2,7 @@
 
 #include "engine/database/metrics.h"
 
-enum { FOOTPRINT_FIRST_SIZE = sizeof(strata_footprint) };
+enum { FOOTPRINT_FIRST_SIZE = offsetof(strata_footprint, other_bytes) };
 
 strata_status strata_sync(strata *db)
 {

@@ -20,6 +20,7 @@ static strata_status txn_settings_of(const strata *db, const strata_txn_options 
     TRY(argument_number(options.durability, STRATA_ALWAYS, "options.durability"));
     TRY(argument_setting(options.stall_wait_us, STALL_WAIT_US, STRATA_FOREVER,
                          "options.stall_wait_us", &out->stall_wait_us));
+    TRY(argument_text(options.label, "label"));
     TRY(argument_message(options.message));
     out->sync = options.durability == STRATA_DURABILITY_DEFAULT
                     ? db->always

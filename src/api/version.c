@@ -1,29 +1,5 @@
 #include "api/argument.h"
 
-#ifndef STRATA_BUILD_COMMIT
-#define STRATA_BUILD_COMMIT "unknown"
-#endif
-
-#define BUILD_TEXT_OF(number) #number
-#define BUILD_TEXT(number)    BUILD_TEXT_OF(number)
-
-#if defined(__clang__)
-#define BUILD_COMPILER                                                                             \
-    "clang-" BUILD_TEXT(__clang_major__) "." BUILD_TEXT(__clang_minor__) "." BUILD_TEXT(           \
-        __clang_patchlevel__)
-#elif defined(__GNUC__)
-#define BUILD_COMPILER                                                                             \
-    "gcc-" BUILD_TEXT(__GNUC__) "." BUILD_TEXT(__GNUC_MINOR__) "." BUILD_TEXT(__GNUC_PATCHLEVEL__)
-#else
-#define BUILD_COMPILER "unknown"
-#endif
-
-#ifdef NDEBUG
-#define BUILD_ASSERTIONS "off"
-#else
-#define BUILD_ASSERTIONS "on"
-#endif
-
 uint32_t strata_version(void)
 {
     return STRATA_VERSION_NUMBER;
@@ -32,10 +8,4 @@ uint32_t strata_version(void)
 uint32_t strata_format_version(void)
 {
     return FORMAT_VERSION;
-}
-
-const char *strata_build_info(void)
-{
-    return "commit=" STRATA_BUILD_COMMIT " compiler=" BUILD_COMPILER " assertions=" BUILD_ASSERTIONS
-           " parts=kv,branch";
 }

@@ -217,9 +217,10 @@ static strata_status busy_failure(const char *text)
     return failure(STRATA_BUSY, "another owner has the database: %s", line);
 }
 
-strata_status backend_lock(const strata_backend *backend, bool exclusive, struct bytes owner,
-                           char *holder, size_t holder_size)
+strata_status backend_lock(const strata_backend *backend, const char *path, bool exclusive,
+                           struct bytes owner, char *holder, size_t holder_size)
 {
+    const char *root = path != NULL ? path : "the database";
     assert(owner.length <= HOLDER_TEXT_SIZE);
     assert(holder != NULL && holder_size > 0);
 
@@ -231,9 +232,10 @@ strata_status backend_lock(const strata_backend *backend, bool exclusive, struct
     if (effect == STRATA_EFFECT_DONE)
         return STRATA_OK;
     if (effect == STRATA_EFFECT_MISSING)
-        return failure(STRATA_NOT_FOUND, "there is no database");
+        return failure(STRATA_NOT_FOUND, "there is no database in %s",
+                       path != NULL ? path : "the backend");
     if (effect != STRATA_EFFECT_TAKEN)
-        return backend_failure("the database", 0, "locked", error);
+        return backend_failure(root, 0, "locked", error);
 
     text[buffer.size < HOLDER_TEXT_SIZE ? buffer.size : HOLDER_TEXT_SIZE] = '\0';
     snprintf(holder, holder_size, "%s", text);

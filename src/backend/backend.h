@@ -1,5 +1,5 @@
 /* Named objects under one root: the only way to durable bytes. This header turns the effects of a
- * strata_backend (strata.h section 11 has the contract) into statuses with messages. */
+ * strata_backend (strata_backend.h has the contract) into statuses with messages. */
 #ifndef STRATA_BACKEND_BACKEND_H
 #define STRATA_BACKEND_BACKEND_H
 
@@ -49,8 +49,10 @@ STRATA_CHECKED strata_status backend_list(const strata_backend *backend, const c
                                                        uint64_t size),
                                           void *context);
 
-/* STRATA_BUSY with the holder's text copied to `holder` (NUL-terminated, `holder_size` bytes). */
-STRATA_CHECKED strata_status backend_lock(const strata_backend *backend, bool exclusive,
-                                          struct bytes owner, char *holder, size_t holder_size);
+/* STRATA_BUSY with the holder's text copied to `holder` (NUL-terminated, `holder_size` bytes). `path` is
+ * what messages call the root; NULL: it has no name. */
+STRATA_CHECKED strata_status backend_lock(const strata_backend *backend, const char *path,
+                                          bool exclusive, struct bytes owner, char *holder,
+                                          size_t holder_size);
 
 #endif

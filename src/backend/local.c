@@ -104,7 +104,7 @@ static int create_in_folder(int folder, const char *base, uint64_t reserve_bytes
                             int *error_out)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-    const int file = openat(folder, base, flags, OBJECT_MODE);
+    const int file = local_file_apart(openat(folder, base, flags, OBJECT_MODE));
     int error = file < 0 ? errno : 0;
     if (file < 0) {
         const int effect = effect_of_error(error, error_out);
@@ -156,7 +156,7 @@ static int open_regular(struct local_root *root, const struct local_name *name, 
         return -1;
     /* O_NONBLOCK, since opening a pipe waits for its other end. */
     const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    const int file = openat(folder, name->base, flags);
+    const int file = local_file_apart(openat(folder, name->base, flags));
     int error = file < 0 ? errno : 0;
     (void)close(folder);
 
@@ -352,7 +352,7 @@ static int open_lock_file(struct local_root *root, bool exclusive)
     if (folder < 0)
         return -1;
     const int flags = (exclusive ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW;
-    const int file = openat(folder, LOCK_NAME, flags | O_NONBLOCK, OBJECT_MODE);
+    const int file = local_file_apart(openat(folder, LOCK_NAME, flags | O_NONBLOCK, OBJECT_MODE));
     const int error = errno;
     (void)close(folder);
     errno = error;

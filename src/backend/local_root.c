@@ -108,17 +108,34 @@ bool local_name_split(const char *name, struct local_name *out)
     return true;
 }
 
+/* Closes without losing the errno of what went before. */
+static void close_quietly(int file)
+{
+    const int error = errno;
+    (void)close(file);
+    errno = error;
+}
+
+int local_file_apart(int file)
+{
+    if (file < 0 || file > STDERR_FILENO)
+        return file;
+    const int apart = fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close_quietly(file);
+    return apart;
+}
+
 /* The root directory, opened once and kept, so that a relative path means what it meant then. */
 static int root_file(struct local_root *root, bool make)
 {
     local_root_check(root);
     mutex_lock(&root->lock);
     if (root->file < 0)
-        root->file = open(root->path, DIRECTORY_FLAGS);
+        root->file = local_file_apart(open(root->path, DIRECTORY_FLAGS));
     if (root->file < 0 && errno == ENOENT && make) {
         const bool made = mkdir(root->path, FOLDER_MODE) == 0;
         if (made || errno == EEXIST)
-            root->file = open(root->path, DIRECTORY_FLAGS);
+            root->file = local_file_apart(open(root->path, DIRECTORY_FLAGS));
         root->made = made;
     }
     const int file = root->file;
@@ -138,14 +155,6 @@ static int open_part(int parent, const char *part, bool make)
     if (mkdirat(parent, part, FOLDER_MODE) != 0 && errno != EEXIST)
         return -1;
     return openat(parent, part, DIRECTORY_FLAGS | O_NOFOLLOW);
-}
-
-/* Closes without losing the errno of what went before. */
-static void close_quietly(int file)
-{
-    const int error = errno;
-    (void)close(file);
-    errno = error;
 }
 
 int local_folder_open(struct local_root *root, const char *folder, bool make)

@@ -35,6 +35,10 @@ bool local_folder_is_valid(const char *folder);
 /* Splits `name`; false if it is none that strata.h allows, or lies in the folder of the lock. */
 bool local_name_split(const char *name, struct local_name *out);
 
+/* Takes what open() gave and returns the same, but never 0, 1 or 2: whoever writes to a standard stream
+ * that was closed must not reach a file of ours. -1 with errno stays -1. */
+int local_file_apart(int file);
+
 /* A directory file of `folder` ("" is the root), which the caller closes; -1 with errno, ENOENT if
  * it does not exist. `make`: it, and the folders above it, are made when missing. */
 int local_folder_open(struct local_root *root, const char *folder, bool make);

@@ -193,6 +193,7 @@ static void footprint_show(struct fields *fields, const strata_footprint *footpr
     fields_count(fields, "pinned_bytes", footprint->pinned_bytes);
     fields_count(fields, "dead_bytes", footprint->dead_bytes);
     fields_count(fields, "log_bytes", footprint->log_bytes);
+    fields_count(fields, "other_bytes", footprint->other_bytes);
     fields_count(fields, "memory_bytes", footprint->memory_bytes);
     fields_count(fields, "held_value_bytes", footprint->held_value_bytes);
     fields_count(fields, "oldest_reader_version", footprint->oldest_reader_version);

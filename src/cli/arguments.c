@@ -71,9 +71,12 @@ static int argument_moment(const char *text, strata_point *out)
     const int size = snprintf(whole, sizeof(whole), "main@%s", text);
     if (size < 0 || (size_t)size >= sizeof(whole) || strchr(text, '@') != NULL)
         return cli_complain(CLI_USAGE, "\"%s\" is neither a version nor a time", text);
+    /* What the parser would say counts bytes from a branch that the user has not written. */
     if (strata_point_parse(whole, name, out) != STRATA_OK)
-        return cli_complain(CLI_USAGE, "\"%s\" is neither a version nor a time: %s", text,
-                            strata_error_message());
+        return cli_complain(CLI_USAGE,
+                            "\"%s\" is neither a version nor a time: 42 is one, "
+                            "2026-11-20T07:30:00Z the other",
+                            text);
     if (out->version == 0 && out->time_us == 0)
         return cli_complain(CLI_USAGE, "\"%s\" is before the first version, which is 1", text);
     out->branch = NULL;

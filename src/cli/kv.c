@@ -158,7 +158,7 @@ int kv_get(struct cli *cli)
         status = strata_kv_get(txn, cli->space, key, &value);
     if (status == STRATA_OK)
         item = item_of_value(key, &value);
-    else if (status == STRATA_TOO_BIG)
+    else if (status == STRATA_TOO_BIG && key.size <= KEY_BYTES_MAX) /* The value is. */
         status = item_find(cli, txn, key, &item);
     if (status == STRATA_OK)
         status = cli->json ? item_write_json(&item) : item_write(&item);

@@ -1,9 +1,10 @@
 /* The program `strata`: one command on one database. */
-#define _POSIX_C_SOURCE 200809L /* isatty, fileno */
+#define _POSIX_C_SOURCE 200809L /* isatty, fileno, open, fcntl */
 
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -85,6 +86,19 @@ static int refused(struct cli *cli, strata_status status)
     return code;
 }
 
+/* A standard stream that was closed is taken by the next file that is opened, which what is printed
+ * would then go to. What stands in cannot be read or written: the stream fails as if it were closed. */
+static bool streams_hold(void)
+{
+    for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++) {
+        if (fcntl(file, F_GETFD) != -1)
+            continue;
+        if (open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY) != file)
+            return false;
+    }
+    return true;
+}
+
 static int command_run(struct cli *cli)
 {
     static const uint32_t modes[] = {
@@ -115,6 +129,8 @@ static int command_run(struct cli *cli)
 int main(int count, char **words)
 {
     struct cli cli = {.database = "agent.strata", .branch = "main"};
+    if (!streams_hold())
+        return CLI_ERROR;
     int code = arguments_read(count, words, &cli);
     if (code != CLI_OK)
         return code;

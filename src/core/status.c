@@ -100,6 +100,8 @@ const char *strata_error_message(void)
 
 void strata_error_detail(strata_error *out)
 {
+    if (out == NULL)
+        return;
     /* A caller with an older header has a shorter struct, one with a newer header a longer one. */
     const uint32_t size = out->size;
     memcpy(out, &last_failure, size < sizeof(last_failure) ? size : sizeof(last_failure));

@@ -49,8 +49,7 @@ static int note_any_object(void *context, const char *name, uint64_t size)
     return 1;
 }
 
-/* Whether there is anything that a first manifest could have led to. */
-static strata_status find_traces_of_database(const strata_backend *backend, bool *out)
+strata_status manifests_find_traces(const strata_backend *backend, bool *out)
 {
     *out = false;
     TRY(backend_list(backend, LAYOUT_WAL_FOLDER, note_any_object, out));
@@ -205,8 +204,19 @@ static strata_status check_unfinished_creation(const struct manifests *manifests
                                                const strata_error *reason)
 {
     bool exists;
-    TRY(find_traces_of_database(manifests->backend, &exists));
+    TRY(manifests_find_traces(manifests->backend, &exists));
     return exists ? failure_restore(reason) : STRATA_OK;
+}
+
+/* There is no manifest at all. A database without one has lost it: nothing may be created there. */
+static strata_status check_nothing_is_there(const struct manifests *manifests)
+{
+    bool exists;
+    TRY(manifests_find_traces(manifests->backend, &exists));
+    if (!exists)
+        return STRATA_OK;
+    return failure_at(STRATA_CORRUPT, LAYOUT_MANIFEST_FOLDER, 0,
+                      "every manifest is gone, though there are tables or logs");
 }
 
 /* Loads the newest that passes its check; `*found` false if none has to. */
@@ -253,6 +263,8 @@ strata_status manifests_load(struct manifests *manifests, const strata_backend *
     struct manifest_chain chain;
     if (listing.count > 0)
         TRY(load_newest(&loaded, arena, &exists, &chain));
+    else
+        TRY(check_nothing_is_there(&loaded));
     if (exists) {
         loaded.published = chain.whole.number;
         loaded.full = chain.full;

@@ -29,6 +29,9 @@ struct manifests {
     bool halted;            /* Which one rules is not certain: nothing more is changed. */
 };
 
+/* Whether there is anything that a first manifest could have led to: logs, tables. */
+STRATA_CHECKED strata_status manifests_find_traces(const strata_backend *backend, bool *out);
+
 /* Finds the manifest that rules and decodes it, deltas applied, into `arena`. `*found` false: there
  * is no database here, or only the traces of a creation that did not finish. STRATA_CORRUPT names the
  * manifest at fault. Changes nothing. */

@@ -109,6 +109,9 @@ strata_status wal_scan_header(struct wal_scan *scan, bool *whole, struct wal_hea
 #endif
     const strata_status status = wal_header_decode(bytes, &identity, number, out, chain_out);
     *whole = status == STRATA_OK;
+    if (status == STRATA_UNSUPPORTED)
+        return failure_at(status, scan->object.name, 0, "%s: %s", scan->object.name,
+                          strata_error_message());
     return status == STRATA_CORRUPT ? STRATA_OK : status;
 }
 

@@ -241,6 +241,24 @@ static bool jobs_pending(struct store *store, enum job_kind last, struct epoch_s
     return pending;
 }
 
+/* Does a step of a job up to `last`, or waits a little for those who do. */
+static strata_status store_help(struct store *store, struct epoch_slot *slot, enum job_kind last)
+{
+    bool did = false;
+    bool failed;
+    strata_error error;
+    TRY(store_step_up_to(store, slot, last, &did));
+    if (did)
+        return STRATA_OK;
+    (void)jobs_pending(store, last, slot, &failed, &error);
+    if (failed)
+        return failure_restore(&error);
+    mutex_lock(&store->jobs_lock);
+    condition_wait(&store->jobs_changed, &store->jobs_lock, 1000);
+    mutex_unlock(&store->jobs_lock);
+    return STRATA_OK;
+}
+
 strata_status store_drain(struct store *store, struct epoch_slot *slot, enum job_kind kind)
 {
     for (;;) {
@@ -307,15 +325,52 @@ strata_status store_maintain(struct store *store, int64_t budget_us, strata_work
     return status;
 }
 
-/* How many memtables and live runs there are. */
-static void store_count_tables(struct store *store, struct epoch_slot *slot, uint32_t *memtables,
-                               uint32_t *runs)
+/* What a flush has to do, at one moment. */
+struct flush_look {
+    uint64_t first_unflushed; /* Versions below it are in runs, */
+    uint64_t first_active;    /* and those from here on in the memtable that takes the writes. */
+    uint32_t memtable_count;
+    uint32_t run_count;
+};
+
+static struct flush_look flush_look(struct store *store, struct epoch_slot *slot)
 {
     epoch_enter(&store->epochs, slot);
     const struct tableset *set = atomic_load(&store->tables.current);
-    *memtables = set->memtable_count;
-    *runs = set->live_count;
+    const struct flush_look look = {
+        .first_unflushed = set->memtables[set->memtable_count - 1]->first_version,
+        .first_active = set->memtables[0]->first_version,
+        .memtable_count = set->memtable_count,
+        .run_count = set->live_count,
+    };
     epoch_leave(slot);
+    return look;
+}
+
+/* Until every commit below `version` is in runs: what others write meanwhile is not waited for. */
+static strata_status flush_below(struct store *store, struct epoch_slot *slot, uint64_t version)
+{
+    for (;;) {
+        TRY(committer_check(&store->committer));
+        if (flush_look(store, slot).first_unflushed >= version)
+            return STRATA_OK;
+        TRY(store_help(store, slot, JOB_FLUSH));
+    }
+}
+
+/* Until there are few enough runs, or none to merge. Where nobody else merges, all that is due is done. */
+static strata_status flush_merge(struct store *store, struct epoch_slot *slot)
+{
+    bool failed = false;
+    strata_error error;
+    if (store->thread_count == 0)
+        return store_drain(store, slot, JOB_MERGE);
+    while (flush_look(store, slot).run_count > store_runs_max(store) &&
+           jobs_pending(store, JOB_MERGE, slot, &failed, &error)) {
+        TRY(committer_check(&store->committer));
+        TRY(store_help(store, slot, JOB_MERGE));
+    }
+    return failed ? failure_restore(&error) : STRATA_OK;
 }
 
 static strata_status flush_freeze(struct store *store, struct epoch_slot *slot)
@@ -336,15 +391,13 @@ static strata_status flush_freeze(struct store *store, struct epoch_slot *slot)
 /* Memory, runs and the log stay bounded also when a caller does nothing but write and flush. */
 static strata_status flush_bounded(struct store *store, struct epoch_slot *slot)
 {
-    uint32_t memtables;
-    uint32_t runs;
-    store_count_tables(store, slot, &memtables, &runs);
-    if (memtables > store->profile.memtable_count_max)
-        TRY(store_drain(store, slot, JOB_FLUSH));
+    const struct flush_look look = flush_look(store, slot);
+    if (look.memtable_count > store->profile.memtable_count_max)
+        TRY(flush_below(store, slot, look.first_active));
     TRY(flush_freeze(store, slot));
-    TRY(store_drain(store, slot, JOB_FLUSH));
-    if (runs > store_runs_max(store))
-        TRY(store_drain(store, slot, JOB_MERGE));
+    TRY(flush_below(store, slot, flush_look(store, slot).first_active));
+    if (look.run_count > store_runs_max(store))
+        TRY(flush_merge(store, slot));
     if (store->thread_count == 0)
         store_give_back(store, slot, DRIVEN_RECLAIM_STEPS);
     return STRATA_OK;
@@ -441,22 +494,22 @@ static struct room room_look(struct store *store, struct epoch_slot *slot, uint6
     return room;
 }
 
-/* Without the lock: helps, or waits for those who do. */
-static strata_status room_wait(struct store *store, struct epoch_slot *slot, enum job_kind last)
+/* Whether memtables that were flushed have given their memory back, or there is enough without it.
+ * They are freed when every reader that may still look at them has left. */
+static bool room_settled(struct store *store)
 {
-    bool did = false;
-    bool failed;
-    strata_error error;
-    TRY(store_step_up_to(store, slot, last, &did));
-    if (did)
-        return STRATA_OK;
-    (void)jobs_pending(store, last, slot, &failed, &error);
-    if (failed)
-        return failure_restore(&error);
-    mutex_lock(&store->jobs_lock);
-    condition_wait(&store->jobs_changed, &store->jobs_lock, 1000);
-    mutex_unlock(&store->jobs_lock);
-    return STRATA_OK;
+    const uint64_t live = atomic_load(&store->memory.live_bytes);
+    if (live + store->profile.memtable_charge_max <= store->options.memory_budget / 2)
+        return true;
+    return !epoch_reclaim(&store->epochs);
+}
+
+/* What to help with. */
+static enum job_kind room_job(const struct room *room)
+{
+    if (!room->memtable)
+        return JOB_FLUSH;
+    return room->runs ? JOB_RECLAIM : JOB_MERGE;
 }
 
 static void room_count_stall(struct store *store, int64_t since_us)
@@ -503,7 +556,8 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
         status = committer_check(&store->committer);
         if (status != STRATA_OK)
             break;
-        if (room.memtable && room.runs) {
+        const bool settled = room.memtable && room.runs && room_settled(store);
+        if (settled) {
             status = room_freeze(store);
             break;
         }
@@ -514,7 +568,7 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
         }
         waited = true;
         mutex_unlock(&store->committer.lock);
-        status = room_wait(store, slot, room.memtable ? JOB_MERGE : JOB_FLUSH);
+        status = store_help(store, slot, room_job(&room));
         mutex_lock(&store->committer.lock);
     }
     if (waited)

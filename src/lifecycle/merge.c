@@ -11,15 +11,6 @@
 
 enum { YOUNG_MAX = 3, MIDDLE_MAX = 3, HISTORY_FAN = 8, TIER_MIDDLE = 1, TIER_BASE = 2 };
 
-/* What a merge is to do: the newest `live_count` live runs, with the history of theirs; or, without
- * any, `history_count` history runs from `history_first` on. */
-struct merge_choice {
-    uint32_t live_first;
-    uint32_t live_count;
-    uint32_t history_first;
-    uint32_t history_count;
-};
-
 /* The history runs that hold rows of versions above `min_version`: the newest ones. */
 static uint32_t history_above(const struct tableset *set, uint64_t min_version)
 {
@@ -90,12 +81,10 @@ bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *s
     return !more;
 }
 
-static bool choose_merge(const struct store *store, const struct tableset *set,
-                         struct merge_choice *out)
+/* Whatever is too much: young runs, middle ones (where memory bounds the inputs, merges leave the oldest
+ * out), or eight neighbours in history. */
+static bool choose_due(const struct tableset *set, struct merge_choice *out)
 {
-    const uint64_t compact_to = atomic_load(&store->compact_to);
-    if (compact_to > 0 && choose_all(set, compact_to, out))
-        return true;
     uint32_t young = 0;
     uint32_t middle = 0;
     uint64_t above = 0;
@@ -106,7 +95,7 @@ static bool choose_merge(const struct store *store, const struct tableset *set,
         middle += run->tier == TIER_MIDDLE;
         *(run->tier == TIER_BASE ? &base : &above) += run->bytes;
     }
-    if (young > YOUNG_MAX) {
+    if (young > YOUNG_MAX || middle > MIDDLE_MAX) {
         const bool all = middle >= MIDDLE_MAX || above >= base / 2;
         *out = choose_live(set, all ? set->live_count : young);
         return true;
@@ -117,10 +106,8 @@ static bool choose_merge(const struct store *store, const struct tableset *set,
 /* Fewer inputs, where memory bounds how many can be open. A live merge leaves out the oldest of the
  * runs chosen: what it makes must be newer than all that stays. If history alone is too much, that is
  * merged first. */
-static void choice_bound(const struct store *store, const struct tableset *set,
-                         struct merge_choice *choice)
+static void choice_bound(const struct tableset *set, uint32_t most, struct merge_choice *choice)
 {
-    const uint32_t most = store->profile.merge_sources_max;
     while (choice->live_count > 2 && choice->live_count + choice->history_count > most)
         *choice = choose_live(set, choice->live_count - 1);
     if (choice->live_count + choice->history_count > most && choice->live_count > 0)
@@ -131,13 +118,32 @@ static void choice_bound(const struct store *store, const struct tableset *set,
     }
 }
 
+bool merge_choose(const struct tableset *set, uint64_t compact_to, uint32_t sources_max,
+                  struct merge_choice *out)
+{
+    assert(sources_max > 1 && sources_max <= JOB_INPUTS_MAX);
+    const bool all = compact_to > 0 && choose_all(set, compact_to, out);
+    if (!all && !choose_due(set, out))
+        return false;
+    choice_bound(set, sources_max, out);
+    assert(out->live_count + out->history_count <= sources_max);
+    return true;
+}
+
+static bool merge_choose_now(const struct store *store, const struct tableset *set,
+                             struct merge_choice *out)
+{
+    return merge_choose(set, atomic_load(&store->compact_to), store->profile.merge_sources_max,
+                        out);
+}
+
 bool store_merge_due(struct store *store, struct epoch_slot *slot)
 {
     struct merge_choice choice;
     if (store->read_only)
         return false;
     epoch_enter(&store->epochs, slot);
-    const bool due = choose_merge(store, atomic_load(&store->tables.current), &choice);
+    const bool due = merge_choose_now(store, atomic_load(&store->tables.current), &choice);
     epoch_leave(slot);
     return due;
 }
@@ -160,9 +166,8 @@ static bool merge_take(struct store *store, struct job *job, struct rewrite_opti
     struct merge_choice choice;
     epoch_enter(&store->epochs, slot);
     const struct tableset *set = atomic_load(&store->tables.current);
-    const bool any = choose_merge(store, set, &choice);
+    const bool any = merge_choose_now(store, set, &choice);
     if (any) {
-        choice_bound(store, set, &choice);
         job->min_version = UINT64_MAX;
         job->max_version = 0;
         job->history_tier = 0;

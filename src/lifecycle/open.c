@@ -2,6 +2,7 @@
 
 #include "backend/local.h"
 #include "backend/memory_backend.h"
+#include "core/clock.h"
 #include "core/plant.h"
 #include "core/process.h"
 #include "layout/key.h"
@@ -33,7 +34,8 @@ static int object_seen(void *context, const char *name, uint64_t size)
 static strata_status store_exists(const strata_backend *backend, bool *out)
 {
     *out = false;
-    return backend_list(backend, LAYOUT_MANIFEST_FOLDER, object_seen, out);
+    TRY(backend_list(backend, LAYOUT_MANIFEST_FOLDER, object_seen, out));
+    return *out ? STRATA_OK : manifests_find_traces(backend, out);
 }
 
 static strata_status open_memory(struct store *store)
@@ -61,13 +63,21 @@ static strata_status open_memory(struct store *store)
     return STRATA_OK;
 }
 
-/* "pid N since T host H", as open_lock writes it. */
-static void holder_detail(const char *text)
+/* `holder` is "pid N since T host H", as open_lock writes it, or what a backend says. */
+static strata_status open_busy(const char *holder)
 {
     unsigned long pid = 0;
-    long long since = 0;
-    if (sscanf(text, "pid %lu since %lld", &pid, &since) == 2)
-        failure_holder((uint32_t)pid, since);
+    long long since_us = 0;
+    char host[64] = "";
+    char since[CLOCK_TEXT_SIZE];
+    if (sscanf(holder, "pid %lu since %lld host %63s", &pid, &since_us, host) < 2)
+        return failure(STRATA_BUSY, "the database is in use by %s",
+                       holder[0] == '\0' ? "another process" : holder);
+    clock_text(since_us, since);
+    (void)failure(STRATA_BUSY, "the database is in use by pid %lu since %s host %s", pid, since,
+                  host);
+    failure_holder((uint32_t)pid, since_us);
+    return STRATA_BUSY;
 }
 
 static strata_status open_lock(struct store *store)
@@ -82,8 +92,9 @@ static strata_status open_lock(struct store *store)
              (long long)clock->wall_us(clock->context), host);
     for (;;) {
         char holder[OWNER_TEXT_SIZE + 1] = {0};
-        const strata_status status = backend_lock(
-            store->backend, exclusive, bytes_of(owner, strlen(owner)), holder, sizeof(holder));
+        const strata_status status =
+            backend_lock(store->backend, store->options.path, exclusive,
+                         bytes_of(owner, strlen(owner)), holder, sizeof(holder));
         if (status == STRATA_OK) {
             store->locked = true;
             return STRATA_OK;
@@ -91,12 +102,8 @@ static strata_status open_lock(struct store *store)
         if (status != STRATA_BUSY)
             return status;
         const int64_t now = clock->monotonic_us(clock->context);
-        if (now >= end) {
-            (void)failure(STRATA_BUSY, "the database is in use by %s",
-                          holder[0] == '\0' ? "another process" : holder);
-            holder_detail(holder);
-            return STRATA_BUSY;
-        }
+        if (now >= end)
+            return open_busy(holder);
         static const volatile int32_t never = 0;
         clock->wait(clock->context, now + LOCK_POLL_US < end ? now + LOCK_POLL_US : end, &never);
     }

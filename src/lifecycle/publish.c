@@ -34,7 +34,8 @@ static bool change_removes(const struct store_change *change, const struct run *
     return false;
 }
 
-/* The runs of one role after a change, newest first; `out` has room for all of them. */
+/* The runs of one role after a change, newest first, as in a manifest: of two runs of history that end
+ * at one version, the one made last. `out` has room for all of them. */
 static uint32_t change_runs(const struct store_change *change, struct run *const *present,
                             uint32_t present_count, enum part_role role, struct run **out)
 {
@@ -48,7 +49,7 @@ static uint32_t change_runs(const struct store_change *change, struct run *const
         if (run->role != role)
             continue;
         uint32_t at = count;
-        for (; at > 0 && out[at - 1]->max_version < run->max_version; at--)
+        for (; at > 0 && out[at - 1]->max_version <= run->max_version; at--)
             out[at] = out[at - 1];
         out[at] = run;
         count++;

@@ -2,13 +2,26 @@
 
 #include <assert.h>
 
+/* As much of the label as there is room for, up to the end of a UTF-8 character. */
+static void reader_copy_label(char *out, size_t size, const char *label)
+{
+    size_t length = strlen(label);
+    if (length >= size) {
+        length = size - 1;
+        while (length > 0 && ((unsigned char)label[length] & 0xc0) == 0x80)
+            length--;
+    }
+    memcpy(out, label, length);
+    out[length] = '\0';
+}
+
 strata_status store_reader_open(struct store *store, const char *label, struct store_reader *out)
 {
     *out = (struct store_reader){.store = NULL};
     TRY(epoch_slot_take(&store->epochs, &out->slot));
     out->store = store;
     if (label != NULL)
-        strncpy(out->label, label, sizeof(out->label) - 1);
+        reader_copy_label(out->label, sizeof(out->label), label);
     out->since_us = store->options.clock->wall_us(store->options.clock->context);
     mutex_lock(&store->readers_lock);
     out->after = store->readers;

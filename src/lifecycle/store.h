@@ -64,7 +64,9 @@ enum job_kind { JOB_SYNC, JOB_FLUSH, JOB_RECLAIM, JOB_MERGE, JOB_COUNT };
 /* A job is a state machine: each step is short. `claimed`: a thread is in one of its steps. */
 struct job {
     bool claimed;
-    bool running; /* Between its first and its last step. */
+    /* Between its first and its last step. Written by whoever has claimed the job; atomic, since
+     * compilers read it along with its neighbour. */
+    _Atomic bool running;
     struct rewrite rewrite;
     struct run *inputs[JOB_INPUTS_MAX]; /* Held. */
     uint32_t input_count;
@@ -251,6 +253,20 @@ STRATA_CHECKED strata_status store_flush_step(struct store *store, struct job *j
 bool store_merge_due(struct store *store, struct epoch_slot *slot);
 STRATA_CHECKED strata_status store_merge_step(struct store *store, struct job *job,
                                               struct epoch_slot *slot);
+
+/* What a merge is to do: the newest `live_count` live runs, with the `history_count` newest history
+ * runs, which are theirs; or, without any, `history_count` history runs from `history_first` on. */
+struct merge_choice {
+    uint32_t live_count;
+    uint32_t history_first;
+    uint32_t history_count;
+};
+
+/* Chooses at most `sources_max` runs of a set to merge: all that there is up to version `compact_to`
+ * (0: nobody asked for that), or else what is too much. False: nothing is. */
+bool merge_choose(const struct tableset *set, uint64_t compact_to, uint32_t sources_max,
+                  struct merge_choice *out);
+
 /* Whether everything up to `version` is merged. */
 bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot);
 bool store_reclaim_due(struct store *store);

@@ -10,6 +10,7 @@
 #include "core/buffer.h"
 #include "format/batch.h"
 #include "layout/key.h"
+#include "lifecycle/footprint.h"
 #include "lifecycle/store.h"
 #include "table/value_file.h"
 

@@ -9,12 +9,14 @@ void garbage_init(struct garbage *garbage, const strata_allocator *allocator)
     assert(allocator != NULL);
     garbage->allocator = allocator;
     garbage->items = NULL;
+    garbage->held = NULL;
     atomic_init(&garbage->obsolete_runs, 0);
     mutex_init(&garbage->lock);
 }
 
 void garbage_destroy(struct garbage *garbage)
 {
+    assert(garbage->held == NULL);
     while (garbage->items != NULL) {
         struct garbage_item *item = garbage->items;
         garbage->items = item->next;
@@ -57,6 +59,50 @@ void garbage_add(struct garbage *garbage, struct garbage_item *item)
     mutex_lock(&garbage->lock);
     item->next = garbage->items;
     garbage->items = item;
+    mutex_unlock(&garbage->lock);
+}
+
+void garbage_hold(struct garbage *garbage, struct garbage_item *item)
+{
+    if (item == NULL)
+        return;
+    mutex_lock(&garbage->lock);
+    item->next = garbage->held;
+    garbage->held = item;
+    mutex_unlock(&garbage->lock);
+}
+
+void garbage_drop(struct garbage *garbage, struct garbage_item *item)
+{
+    if (item == NULL)
+        return;
+    mutex_lock(&garbage->lock);
+    struct garbage_item **at = &garbage->held;
+    while (*at != item) {
+        assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = item->next;
+    mutex_unlock(&garbage->lock);
+    garbage_add(garbage, item);
+}
+
+static void garbage_visit_items(const struct garbage_item *item, bool held,
+                                void (*visit)(void *context, uint64_t number, bool held),
+                                void *context)
+{
+    for (; item != NULL; item = item->next) {
+        for (uint32_t i = 0; i < item->count; i++)
+            visit(context, item->numbers[i], held);
+    }
+}
+
+void garbage_visit(struct garbage *garbage,
+                   void (*visit)(void *context, uint64_t number, bool held), void *context)
+{
+    mutex_lock(&garbage->lock);
+    garbage_visit_items(garbage->items, false, visit, context);
+    garbage_visit_items(garbage->held, true, visit, context);
     mutex_unlock(&garbage->lock);
 }
 

@@ -1,4 +1,4 @@
-/* Table objects that nothing reaches any more and that are still to be removed. */
+/* Table objects that no manifest lists any more: read still by somebody, or to be removed. */
 #ifndef STRATA_TABLE_GARBAGE_H
 #define STRATA_TABLE_GARBAGE_H
 
@@ -18,7 +18,8 @@ struct garbage_item {
 struct garbage {
     const strata_allocator *allocator;
     struct mutex lock;
-    struct garbage_item *items;
+    struct garbage_item *items;     /* To be removed. */
+    struct garbage_item *held;      /* To be handed over when their last reader has left. */
     _Atomic uint32_t obsolete_runs; /* Whose objects somebody may still read. */
 };
 
@@ -31,6 +32,15 @@ void garbage_item_free(const strata_allocator *allocator, struct garbage_item *i
 
 /* Hands the item over. NULL is fine. Any thread. */
 void garbage_add(struct garbage *garbage, struct garbage_item *item);
+
+/* Makes an item known whose objects may still be read: garbage_drop hands it over, once. NULL is fine,
+ * to both. Any thread. */
+void garbage_hold(struct garbage *garbage, struct garbage_item *item);
+void garbage_drop(struct garbage *garbage, struct garbage_item *item);
+
+/* Calls `visit` with every number, under the lock. `held`: it may still be read. */
+void garbage_visit(struct garbage *garbage,
+                   void (*visit)(void *context, uint64_t number, bool held), void *context);
 
 /* Takes one number off; false if there is none. */
 bool garbage_take(struct garbage *garbage, uint64_t *number_out);

@@ -575,3 +575,12 @@ out:
     buffer_release(&bytes);
     return status;
 }
+
+strata_status part_derived_bytes(struct part *part, uint64_t *out)
+{
+    TRY(part_ready(part));
+    const uint32_t per_unit = buckets_per_unit(part->info.unit_size);
+    assert(per_unit > 0);
+    *out = (part->bucket_count + per_unit - 1) / per_unit * part->info.unit_size;
+    return STRATA_OK;
+}

@@ -138,6 +138,9 @@ struct part_source {
 
 void part_source_init(struct part_source *source, struct part *part, bool directory);
 
+/* Bytes of it that can be made again from its rows: the buckets. */
+STRATA_CHECKED strata_status part_derived_bytes(struct part *part, uint64_t *out);
+
 /* Reads every frame and checks every rule: checksums, order, index keys and numbers, directory,
  * buckets, counts, the value list. `found` gets each fault that concerns derived data (buckets) only;
  * others fail with STRATA_CORRUPT. Leaves the cache's content alone, mostly. */

@@ -30,7 +30,7 @@ static void run_destroy(struct run *run)
     for (uint32_t i = 0; i < run->part_count; i++)
         part_drop(run->parts[i]);
     if (atomic_load(&run->obsolete)) {
-        garbage_add(run->garbage, run->remains);
+        garbage_drop(run->garbage, run->remains);
         atomic_fetch_sub(&run->garbage->obsolete_runs, 1);
     } else {
         garbage_item_free(allocator, run->remains);
@@ -113,6 +113,7 @@ void run_retire(struct run *run)
 {
     assert(!atomic_load(&run->obsolete));
     atomic_fetch_add(&run->garbage->obsolete_runs, 1);
+    garbage_hold(run->garbage, run->remains);
     atomic_store(&run->obsolete, true);
 }
 

@@ -72,7 +72,7 @@ void tableset_discard(struct tableset *set)
         memtable_drop(set->memtables[i]);
     for (uint32_t i = 0; i < run_count; i++)
         run_drop(set->live[i]); /* history follows live in memory. */
-    garbage_add(set->garbage, set->remains);
+    garbage_drop(set->garbage, set->remains);
     release(set->allocator, set, tableset_size(set->memtable_count, run_count));
 }
 
@@ -94,6 +94,7 @@ void tables_install(struct tables *tables, struct tableset *set, struct garbage_
         return;
     }
     assert(old->remains == NULL);
+    garbage_hold(tables->garbage, remains);
     old->remains = remains;
     old->retired.free_thing = tableset_free;
     old->retired.context = tables;

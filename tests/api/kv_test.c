@@ -321,13 +321,12 @@ static void many_writes_are_one_commit(void **state)
 static void many_writes_are_all_or_nothing(void **state)
 {
     struct scene *scene = *state;
-    enum { SIZE = 40000, COUNT = 8 };
-    static unsigned char bytes[SIZE];
+    enum { KEY_SIZE = 16000, COUNT = 8 };
+    static unsigned char keys[COUNT][KEY_SIZE];
     strata_kv_write writes[COUNT];
-    unsigned char names[COUNT];
     for (unsigned char i = 0; i < COUNT; i++) {
-        names[i] = (unsigned char)('a' + i);
-        writes[i] = (strata_kv_write){.key = {&names[i], 1}, .value = {bytes, 20000}};
+        memset(keys[i], 'a' + i, KEY_SIZE);
+        writes[i] = (strata_kv_write){.key = {keys[i], KEY_SIZE}, .value = strata_text("v")};
     }
     /* More than one transaction may hold under 1 MiB. */
     expect(strata_kv_put_many(scene->txn, NULL, writes, COUNT), STRATA_TOO_BIG);
@@ -339,6 +338,36 @@ static void many_writes_are_all_or_nothing(void **state)
     expect_ok(strata_txn_commit(txn, NULL));
     strata_txn_close(txn);
     assert_string_equal(keys_of(scene->txn, NULL, NULL), "before ");
+}
+
+/* The bytes of values do not count: under 1 MiB, 2 MB of them are one commit. */
+static void a_transaction_may_have_any_number_of_bytes(void **state)
+{
+    struct scene *scene = *state;
+    enum { SIZE = 20000, COUNT = 100 };
+    static unsigned char bytes[SIZE];
+    for (unsigned round = 0; round < 2; round++) {
+        strata_txn *txn = begin(scene);
+        for (unsigned i = 0; i < COUNT; i++) {
+            const unsigned char name[] = {(unsigned char)('a' + round), (unsigned char)(1 + i)};
+            memset(bytes, (int)i, SIZE);
+            expect_ok(strata_kv_put(txn, NULL, strata_view(name, 2), strata_view(bytes, SIZE)));
+        }
+        if (round == 0)
+            expect_ok(strata_txn_commit(txn, NULL));
+        strata_txn_close(txn);
+    }
+    scene_reopen(scene);
+    strata_value value = {0};
+    for (unsigned i = 0; i < COUNT; i++) {
+        const unsigned char name[] = {'a', (unsigned char)(1 + i)};
+        memset(bytes, (int)i, SIZE);
+        expect_ok(strata_kv_get(scene->txn, NULL, strata_view(name, 2), &value));
+        assert_int_equal(value.size, SIZE);
+        assert_memory_equal(value.data, bytes, SIZE);
+    }
+    strata_value_release(&value);
+    expect(strata_kv_exists(scene->txn, NULL, strata_text("b\1")), STRATA_NOT_FOUND);
 }
 
 /* ---- versions -------------------------------------------------------------------------------- */
@@ -508,6 +537,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_writes_are_one_commit, scene_set_up, scene_tear_down),
         cmocka_unit_test_setup_teardown(many_writes_are_all_or_nothing, scene_set_up_small,
                                         scene_tear_down),
+        cmocka_unit_test_setup_teardown(a_transaction_may_have_any_number_of_bytes,
+                                        scene_set_up_small_folder, scene_tear_down),
         cmocka_unit_test_setup_teardown(every_version_of_a_key_can_be_read, scene_set_up,
                                         scene_tear_down),
         cmocka_unit_test_setup_teardown(a_history_begins_with_the_own_write, scene_set_up,

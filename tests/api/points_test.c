@@ -69,8 +69,9 @@ static void faults_are_placed(void **state)
         {"m@0000-01-01T00:00:00Z", "byte 3"},
         {"m@1970-01-01T00:00:00Z", "1970"},
         {"-main", "dash"},
-        {"ma\x01in", "byte 3"},
-        {"ma\xffin", "byte 3"},
+        {"ma\x01in", "byte 3 of the branch is a control character"},
+        {"ma\xc2\x85in", "byte 3 of the branch is a control character"},
+        {"ma\xffin", "byte 3 of the branch is not valid UTF-8"},
         {"@\xc0\x80", "byte 1 of the tag"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

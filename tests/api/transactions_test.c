@@ -370,6 +370,33 @@ static void close_counts_what_is_open(void **state)
     assert_string_equal(keys_of(scene->txn, NULL, NULL), "a ");
 }
 
+static void messages_and_labels_are_valid_utf8(void **state)
+{
+    struct scene *scene = *state;
+    static const char *const bad[] = {
+        "\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "line\n\x80"};
+    strata_txn *txn = NULL;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const strata_txn_options said = {.size = sizeof(said), .message = bad[i]};
+        const strata_txn_options named = {.size = sizeof(named), .label = bad[i]};
+        const strata_branch_options forked = {.size = sizeof(forked), .message = bad[i]};
+        expect_invalid(strata_txn_begin(scene->db, "main", &said, &txn), "message");
+        expect_invalid(strata_txn_begin(scene->db, "main", &named, &txn), "label");
+        expect_invalid(strata_branch_fork(scene->db, strata_head("main"), "b", &forked), "message");
+        expect_invalid(strata_branch_create(scene->db, "b", &forked), "message");
+    }
+    const strata_txn_options good = {.size = sizeof(good),
+                                     .label = "thirty ASCII bytes, then two: \xc3\xa4",
+                                     .message = "gr\xc3\xbc\xc3\x9f"
+                                                "e\n\n\tand \xf0\x9f\x8c\xb3"};
+    strata_footprint footprint = {.size = sizeof(footprint)};
+    put(scene->txn, "a", "1");
+    expect_ok(strata_txn_begin(scene->db, "main", &good, &txn));
+    expect_ok(strata_footprint_get(scene->db, &footprint));
+    assert_string_equal(footprint.oldest_reader_label, "thirty ASCII bytes, then two: ");
+    strata_txn_close(txn);
+}
+
 static void the_oldest_reader_is_named(void **state)
 {
     struct scene *scene = *state;
@@ -464,6 +491,7 @@ int main(void)
         SCENE_TEST(a_snapshot_is_stable_across_flush_and_compact),
         SCENE_TEST(close_counts_what_is_open),
         SCENE_TEST(the_oldest_reader_is_named),
+        SCENE_TEST(messages_and_labels_are_valid_utf8),
         SCENE_TEST(renewing_allocates_nothing),
         cmocka_unit_test_setup_teardown(a_transaction_too_large_is_told_so, scene_set_up_small,
                                         scene_tear_down),

@@ -173,7 +173,7 @@ static void errors_become_statuses_that_name_the_object(void **state)
             backend_remove(&stub.backend, "wal/1"),
             backend_list(&stub.backend, "wal", find_nothing, NULL),
             backend_sync_names(&stub.backend, "wal"),
-            backend_lock(&stub.backend, true, bytes_of(NULL, 0), holder, sizeof(holder)),
+            backend_lock(&stub.backend, NULL, true, bytes_of(NULL, 0), holder, sizeof(holder)),
             object_append(&object, bytes_of(&byte, 1)),
         };
         for (size_t j = 0; j < sizeof(statuses) / sizeof(statuses[0]); j++)
@@ -281,27 +281,29 @@ static void a_taken_lock_is_busy_and_tells_the_holder(void **state)
     memcpy(stub.holder, text, strlen(text));
     char holder[64];
     const struct bytes owner = bytes_of("me", 2);
-    assert_int_equal(backend_lock(&stub.backend, true, owner, holder, sizeof(holder)), STRATA_BUSY);
+    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, holder, sizeof(holder)),
+                     STRATA_BUSY);
     assert_string_equal(holder, text);
     assert_string_equal(strata_error_message(), "another owner has the database: pid 17 on  host");
     assert_int_equal(detail().retry, STRATA_RETRY_LATER);
 
-    assert_int_equal(backend_lock(&stub.backend, true, owner, holder, 4), STRATA_BUSY);
+    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, holder, 4), STRATA_BUSY);
     assert_string_equal(holder, "pid");
     memset(stub.holder, 0, sizeof(stub.holder));
-    assert_int_equal(backend_lock(&stub.backend, true, owner, holder, sizeof(holder)), STRATA_BUSY);
+    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, holder, sizeof(holder)),
+                     STRATA_BUSY);
     assert_string_equal(holder, "");
     memset(stub.holder, 'x', sizeof(stub.holder) - 1);
     char all[200];
-    assert_int_equal(backend_lock(&stub.backend, true, owner, all, sizeof(all)), STRATA_BUSY);
+    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, all, sizeof(all)), STRATA_BUSY);
     assert_int_equal(strlen(all), sizeof(stub.holder) - 1);
 
     stub.effect = STRATA_EFFECT_MISSING;
-    assert_int_equal(backend_lock(&stub.backend, false, owner, holder, sizeof(holder)),
+    assert_int_equal(backend_lock(&stub.backend, NULL, false, owner, holder, sizeof(holder)),
                      STRATA_NOT_FOUND);
 }
 
-/* ---- What every backend has to do: strata.h section 11, on each one of ours. ---- */
+/* ---- What every backend has to do: strata_backend.h, on each one of ours. ---- */
 
 static void on_each_backend(void (*body)(const strata_backend *backend))
 {
@@ -561,18 +563,21 @@ static void lock_and_unlock(const strata_backend *backend)
     char holder[129];
     const struct bytes owner = bytes_of("owner 1", 7);
     for (int round = 0; round < 2; round++) {
-        assert_int_equal(backend_lock(backend, true, owner, holder, sizeof(holder)), STRATA_OK);
-        assert_int_equal(backend_lock(backend, true, owner, holder, sizeof(holder)), STRATA_BUSY);
+        assert_int_equal(backend_lock(backend, NULL, true, owner, holder, sizeof(holder)),
+                         STRATA_OK);
+        assert_int_equal(backend_lock(backend, NULL, true, owner, holder, sizeof(holder)),
+                         STRATA_BUSY);
         assert_string_equal(holder, "owner 1");
-        assert_int_equal(backend_lock(backend, false, owner, holder, sizeof(holder)), STRATA_BUSY);
+        assert_int_equal(backend_lock(backend, NULL, false, owner, holder, sizeof(holder)),
+                         STRATA_BUSY);
         assert_string_equal(holder, "owner 1");
         backend->unlock(backend->context);
     }
-    assert_int_equal(backend_lock(backend, false, owner, holder, sizeof(holder)), STRATA_OK);
-    assert_int_equal(backend_lock(backend, true, owner, holder, sizeof(holder)), STRATA_BUSY);
+    assert_int_equal(backend_lock(backend, NULL, false, owner, holder, sizeof(holder)), STRATA_OK);
+    assert_int_equal(backend_lock(backend, NULL, true, owner, holder, sizeof(holder)), STRATA_BUSY);
     assert_string_equal(holder, "");
     backend->unlock(backend->context);
-    assert_int_equal(backend_lock(backend, true, owner, holder, sizeof(holder)), STRATA_OK);
+    assert_int_equal(backend_lock(backend, NULL, true, owner, holder, sizeof(holder)), STRATA_OK);
     backend->unlock(backend->context);
 }
 

@@ -157,6 +157,32 @@ class Usage(Case):
         self.assertEqual(done.returncode, ERROR)
         self.assertIn(b"strata: ", done.stderr)
 
+    def closed(self, streams, *words, **named):
+        """Starts a command without some of its standard streams."""
+        command = ["sh", "-c", f'exec "$0" "$@" {streams}', STRATA, *words]
+        return subprocess.Popen(command, cwd=self.folder, **named)
+
+    def test_standard_streams_that_are_closed_take_no_file(self):
+        with self.closed(">&- 2>&-", "kv", "put", "k", "-", stdin=subprocess.PIPE) as process:
+            process.stdin.write(b"x" * 200_000) # More than a pipe holds: it is past opening.
+            process.stdin.flush()
+            for stream in (1, 2):
+                self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{stream}"), "/dev/null")
+            process.stdin.close()
+            self.assertEqual(process.wait(), OK)
+        self.assertEqual(self.strata("kv", "get", "k"), b"x" * 200_000)
+
+    def test_a_standard_stream_that_is_closed_is_an_error_where_it_is_needed(self):
+        self.strata("kv", "put", "k", "v")
+        for streams, words, told in (("<&-", ["kv", "put", "n", "-"], b"the input cannot be read"),
+                                     (">&-", ["kv", "get", "k"], b"the output cannot be written"),
+                                     ("<&- >&- 2>&-", ["kv", "get", "k"], b"")):
+            with self.closed(streams, *words, stderr=subprocess.PIPE) as process:
+                self.assertIn(told, process.stderr.read())
+                self.assertEqual(process.wait(), ERROR, streams)
+        self.strata("kv", "get", "n", code=NOT_FOUND)
+        self.strata("check")
+
 
 class Keys(Case):
     BYTES = (b"plain", "größer".encode(), "漢字 and spaces".encode(), b"\x00", b"\xff\xfe",
@@ -220,6 +246,9 @@ class Keys(Case):
         self.strata("kv", "put", "", "v", code=ERROR)
         self.strata("kv", "put", "k" * 16385, "v", code=ERROR)
         self.strata("kv", "put", "k" * 16384, "v")
+        for command in ("get", "exists", "history", "delete", "increment"):
+            self.strata("kv", command, "k" * 16385, code=ERROR)
+            self.assertIn("key has 16385 bytes", self.message, command)
 
     def test_absent_keys_are_not_found(self):
         self.strata("kv", "put", "k", "v")
@@ -430,7 +459,13 @@ class Care(Case):
         self.assertRegex(info["library_version"], r"\A\d+\.\d+\.\d+\Z")
         self.assertGreaterEqual(info["memory_budget_bytes"], 1 << 20)
         self.assertEqual(info["recovery"]["lost_first_version"], 0)
-        self.assertGreater(info["footprint"]["file_count"], 0)
+        files = [path for path in self.database.rglob("*")
+                 if path.is_file() and path.parent.name != "locks"]
+        footprint = info["footprint"]
+        self.assertEqual(footprint["file_count"], len(files))
+        self.assertEqual(sum(footprint[f"{part}_bytes"] for part in
+                             ("live", "history", "derived", "pinned", "dead", "log", "other")),
+                         sum(path.stat().st_size for path in files))
         lines = dict(line.split("\t") for line in self.text("info").splitlines())
         flat = set()
         for name, value in info.items():
@@ -461,7 +496,8 @@ class Care(Case):
             holder.stdin.write(b"x" * 200_000) # More than a pipe holds: it is past opening.
             holder.stdin.flush()
             self.strata("kv", "put", "k", "v", code=ERROR)
-            self.assertIn(str(holder.pid), self.message)
+            self.assertRegex(self.message,
+                             rf"pid {holder.pid} since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ host ")
             holder.stdin.close()
             self.assertEqual(holder.wait(), OK)
         self.assertEqual(self.strata("kv", "get", "held"), b"x" * 200_000)

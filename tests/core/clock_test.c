@@ -60,6 +60,30 @@ static void a_wake_ends_the_longest_wait(void **state)
     clock->wait(clock->context, INT64_MAX, &wake);
 }
 
+static void a_time_is_shown_as_a_date(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t us;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00Z"},
+        {(int64_t)951782399 * 1000000 + 999999, "2000-02-28T23:59:59Z"},
+        {(int64_t)951782400 * 1000000, "2000-02-29T00:00:00Z"},
+        {1795175121524071, "2026-11-20T11:45:21Z"},
+        {(int64_t)4107542400 * 1000000, "2100-03-01T00:00:00Z"},
+        {(int64_t)253402300799 * 1000000, "9999-12-31T23:59:59Z"},
+        {(int64_t)253402300800 * 1000000, "an unknown time"},
+        {-1, "an unknown time"},
+        {INT64_MAX, "an unknown time"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[CLOCK_TEXT_SIZE];
+        clock_text(cases[i].us, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -67,6 +91,7 @@ int main(void)
         cmocka_unit_test(wall_time_is_of_this_century),
         cmocka_unit_test(a_wait_lasts_until_its_time),
         cmocka_unit_test(a_wake_ends_the_longest_wait),
+        cmocka_unit_test(a_time_is_shown_as_a_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ struct sweep {
 struct sweep_options sweep_full(uint64_t seed)
 {
     return (struct sweep_options){.seed = seed,
-                                  .states_per_point = 1200,
+                                  .states_per_point = 2000,
                                   .compound_every = 300,
                                   .check_every = 20,
                                   .violations_max = 5,

@@ -506,6 +506,11 @@ static void a_newer_format_is_not_touched(void **state)
     disk_put(&log->disk, log_segment(2), data, size);
     free(data);
     assert_int_equal(log_read(log), STRATA_UNSUPPORTED);
+    strata_error error = {.size = sizeof(error)};
+    strata_error_detail(&error);
+    assert_string_equal(error.object, log_segment(2));
+    assert_non_null(strstr(error.message, log_segment(2)));
+    assert_non_null(strstr(error.message, "newer than this library's"));
     delete_log(log);
 }
 

@@ -404,6 +404,50 @@ static void compaction_ends_while_others_write(void **state)
     lab_destroy(&lab);
 }
 
+/* Another writer, who is there whenever somebody looks at the clock. */
+struct restless {
+    struct lab lab;
+    int64_t (*monotonic_us)(void *context);
+    bool busy; /* In the middle of its commit. */
+    bool writes;
+    unsigned frozen;
+};
+
+/* Fills a memtable, so to speak, as soon as the one before has been flushed. */
+static int64_t write_at_each_look(void *context)
+{
+    struct restless *restless = context;
+    if (restless->writes && !restless->busy && restless->frozen < 300) {
+        restless->busy = true;
+        if (lab_memtables(&restless->lab) == 1) {
+            put_many(&restless->lab, restless->frozen++, 1);
+            freeze(&restless->lab);
+        }
+        restless->busy = false;
+    }
+    return restless->monotonic_us(context);
+}
+
+static void a_flush_ends_while_others_write(void **state)
+{
+    (void)state;
+    struct restless restless = {.frozen = 0};
+    struct lab *lab = &restless.lab;
+    lab_create(lab);
+    restless.monotonic_us = lab->clock.monotonic_us;
+    lab->clock.monotonic_us = write_at_each_look;
+    lab_open(lab);
+    lab->store->options.background_threads = 1; /* A writer does not stop to give back. */
+    put_many(lab, 0, 10);
+    const uint64_t version = atomic_load(&lab->store->committer.visible);
+    restless.writes = true;
+    lab_flush(lab);
+    restless.writes = false;
+    assert_true(lab->store->flushed_version >= version);
+    assert_true(restless.frozen < 10);
+    lab_destroy(lab);
+}
+
 static void compaction_leaves_one_run_of_each_kind(void **state)
 {
     (void)state;
@@ -437,6 +481,7 @@ int main(void)
         cmocka_unit_test(a_writer_that_finds_no_room_gives_up_in_time),
         cmocka_unit_test(a_writer_that_waits_learns_of_a_halt),
         cmocka_unit_test(compaction_ends_while_others_write),
+        cmocka_unit_test(a_flush_ends_while_others_write),
         cmocka_unit_test(compaction_leaves_one_run_of_each_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ amalgamation)
             $compiler $flags -Werror -c strata.c
         done
         $compiler consumer.c strata.o -lpthread -o consumer
-        ./consumer
+        ./consumer | grep 'works (commit=unknown '
     done
     # In the one file that uses it, the library can be private as a whole.
     echo '#define STRATA_API static' > single.c
@@ -71,6 +71,12 @@ cxx98)
     ;;
 program)
     "$PREFIX/bin/strata" --version
+    commit=$("$PREFIX/bin/strata" --version | sed -n 's/.*commit=\([^ ]*\) .*/\1/p')
+    if [ -e "$SOURCE_DIR/.git" ] && git -C "$SOURCE_DIR" rev-parse HEAD > /dev/null; then
+        git -C "$SOURCE_DIR" cat-file -e "$commit^{commit}"
+    else
+        [ "$commit" = unknown ]
+    fi
     ;;
 *)
     echo "no such way: $way"

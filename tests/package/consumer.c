@@ -34,6 +34,6 @@ int main(void)
         fprintf(stderr, "%s\n", strata_error_message());
         return 1;
     }
-    printf("strata %u works\n", (unsigned)strata_version());
+    printf("strata %u works (%s)\n", (unsigned)strata_version(), strata_build_info());
     return 0;
 }

@@ -113,6 +113,28 @@ static void assert_busy_by(const char *path, pid_t holder)
     assert_int_equal(error.holder_pid, holder);
     assert_true(error.holder_since_us > 0);
     assert_int_equal(error.retry, STRATA_RETRY_LATER);
+
+    char wanted[64];
+    const time_t since = (time_t)(error.holder_since_us / 1000000);
+    struct tm parts;
+    assert_non_null(gmtime_r(&since, &parts));
+    const int length = snprintf(wanted, sizeof(wanted), "in use by pid %ld since ", (long)holder);
+    strftime(wanted + length, sizeof(wanted) - (size_t)length, "%Y-%m-%dT%H:%M:%SZ host ", &parts);
+    assert_non_null(strstr(error.message, wanted));
+}
+
+static void a_root_that_cannot_be_locked_is_named(void **state)
+{
+    const struct place *place = *state;
+    const strata_open_options options = impatient();
+    char path[TEMP_FOLDER_SIZE + 32];
+    strata_error error = {.size = sizeof(error)};
+    strata *db = NULL;
+    snprintf(path, sizeof(path), "%s/nowhere/db", place->folder);
+    assert_int_equal(strata_open(path, &options, &db), STRATA_IO);
+    strata_error_detail(&error);
+    assert_non_null(strstr(error.message, path));
+    assert_non_null(strstr(error.message, "No such file or directory"));
 }
 
 static void a_second_process_is_told_who_holds_the_database(void **state)
@@ -265,18 +287,60 @@ static void handles_are_closed_in_the_child_of_a_fork(void **state)
     assert_int_equal(strata_close(db), STRATA_OK);
 }
 
+/* In the child: 0 if the value becomes empty and nothing else happens to it. */
+static int release_inherited(strata_value *value)
+{
+    strata_value_release(value);
+    return value->data != NULL || value->size != 0 || value->pin[0] != NULL;
+}
+
+static void a_value_released_in_the_child_of_a_fork_is_still_the_parents(void **state)
+{
+    static char bytes[100000];
+    const struct place *place = *state;
+    strata *db = must_open(place->path);
+    strata_txn *txn = NULL;
+    strata_value values[2] = {{0}, {0}};
+    memset(bytes, 'v', sizeof(bytes));
+    assert_int_equal(strata_txn_auto(db, "main", &txn), STRATA_OK);
+    for (int i = 0; i < 2; i++) {
+        const strata_bytes key = strata_text(i == 0 ? "frame" : "copy");
+        const size_t size = i == 0 ? 5000 : sizeof(bytes);
+        assert_int_equal(strata_kv_put(txn, NULL, key, strata_view(bytes, size)), STRATA_OK);
+        assert_int_equal(strata_checkpoint(db), STRATA_OK);
+        assert_int_equal(strata_kv_get(txn, NULL, key, &values[i]), STRATA_OK);
+    }
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(release_inherited(&values[0]) + release_inherited(&values[1]));
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    strata_txn_close(txn);
+    assert_int_equal(strata_close(db), STRATA_BUSY);
+    for (int i = 0; i < 2; i++) {
+        assert_memory_equal(values[i].data, bytes, values[i].size);
+        strata_value_release(&values[i]);
+    }
+    assert_int_equal(strata_close(db), STRATA_OK);
+}
+
 #define with_place(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_place(a_second_process_is_told_who_holds_the_database),
+        with_place(a_root_that_cannot_be_locked_is_named),
         with_place(a_second_handle_of_the_same_process_is_refused),
         with_place(another_name_of_the_folder_is_the_same_database),
         with_place(an_open_waits_for_the_holder_to_go),
         with_place(readers_share_and_change_no_byte),
         with_place(a_read_only_folder_can_be_read),
         with_place(handles_are_closed_in_the_child_of_a_fork),
+        with_place(a_value_released_in_the_child_of_a_fork_is_still_the_parents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

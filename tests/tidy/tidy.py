@@ -6,9 +6,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Lines per file and per function body, in what we ship and in what tests it.
-SHIPPED_LINES_MAX = (800, 70)
-TEST_LINES_MAX = (1200, 120)
+# Lines of any file of ours, and of a function body in what we ship and in what tests it.
+FILE_LINES_MAX = 800
+SHIPPED_BODY_MAX = 70
+TEST_BODY_MAX = 120
 
 HEADINGS = ["Purpose", "Rules", "On disk", "Concurrency", "Files"]
 HEAP = "malloc|calloc|realloc|free"
@@ -71,12 +72,14 @@ def own_headers(folder):
     return names + [f"{folder.rpartition('/')[2]}/{name}" for name in names]
 
 
-def check_sizes(path, text, limits):
-    file_lines_max, function_lines_max = limits
+def check_length(path, text):
+    count = len(text.splitlines())
+    return [f"{path}: {count} lines, limit {FILE_LINES_MAX}"] if count > FILE_LINES_MAX else []
+
+
+def check_sizes(path, text, function_lines_max):
     lines = text.splitlines()
-    breaches = []
-    if len(lines) > file_lines_max:
-        breaches.append(f"{path}: {len(lines)} lines, limit {file_lines_max}")
+    breaches = check_length(path, text)
     start = None
     for number, line in enumerate(lines, 1):
         if line == "{":
@@ -172,7 +175,7 @@ def check_layer(layer):
 
 def check_source(path, text, allowed):
     """A file under src/; `path` is relative to the repository."""
-    breaches = check_text(path, text) + check_sizes(path, text, SHIPPED_LINES_MAX)
+    breaches = check_text(path, text) + check_sizes(path, text, SHIPPED_BODY_MAX)
     if path.startswith("src/cli/"):
         return (breaches + check_outside_includes(path, text, own_headers("src/cli"))
                 + check_calls(path, text, UNSAFE)
@@ -187,7 +190,7 @@ def check_source(path, text, allowed):
 
 def check_outside(path, text):
     """A test, benchmark or demo."""
-    breaches = check_text(path, text) + check_sizes(path, text, TEST_LINES_MAX)
+    breaches = check_text(path, text) + check_sizes(path, text, TEST_BODY_MAX)
     breaches += check_calls(path, text, UNSAFE)
     breaches += check_conditions(path, text, while_may_assign=True)
     if path.startswith("docs/demo/"):
@@ -209,9 +212,11 @@ def self_test():
     assert check_outside_includes("a.c", '#include "core/bytes.h"\n', ["cli/a.h"])
     assert check_outside_includes("a.c", "#define STRATA_EXPERIMENTAL\n", [])
 
-    assert check_sizes("a.c", "{\n" + "x\n" * 71 + "}\n", SHIPPED_LINES_MAX)
-    assert not check_sizes("a.c", "{\n" + "x\n" * 70 + "}\n", SHIPPED_LINES_MAX)
-    assert check_sizes("a.c", "x\n" * 801, SHIPPED_LINES_MAX)
+    assert check_sizes("a.c", "{\n" + "x\n" * 71 + "}\n", SHIPPED_BODY_MAX)
+    assert not check_sizes("a.c", "{\n" + "x\n" * 70 + "}\n", SHIPPED_BODY_MAX)
+    assert check_sizes("a.c", "{\n" + "x\n" * 121 + "}\n", TEST_BODY_MAX)
+    assert check_sizes("a.c", "x\n" * 801, SHIPPED_BODY_MAX)
+    assert check_length("a.py", "x\n" * 801) and not check_length("a.py", "x\n" * 800)
 
     assert check_calls("a.c", "p = malloc(1);", HEAP)
     assert not check_calls("a.c", 'hooks->free(p); /* free(p) */ f("free(p)");', HEAP)
@@ -224,6 +229,7 @@ def self_test():
     assert not check_text("tests/a/b.h", header)
     assert not check_text("tests/a/b.h", header.replace("STRATA_A", "STRATA_TESTS_A"))
     assert check_text("src/a/b.h", header.replace("STRATA_A", "STRATA_TESTS_A"))
+    assert not check_text("include/strata_a.h", "/* S. */\n#ifndef STRATA_A_H\n#define STRATA_A_H\n")
     assert not check_text("include/strata.h", "/* S. */\n#ifndef STRATA_H\n#define STRATA_H\n")
     assert check_text("src/a/b.h", header.replace("/* For x. */\n", ""))
     assert check_text("src/a/b.c", "/* TODO: x */") and not check_text("a.c", '"/tmp/XXXXXX"')
@@ -260,7 +266,13 @@ def main():
     for folder in ("tests", "bench", "docs/demo"):
         for file in sorted((ROOT / folder).rglob("*.[ch]")):
             breaches += check_outside(file.relative_to(ROOT).as_posix(), file.read_text())
-    breaches += check_text("include/strata.h", (ROOT / "include" / "strata.h").read_text())
+    for file in sorted((ROOT / "include").glob("*.h")):
+        name, text = file.relative_to(ROOT).as_posix(), file.read_text()
+        breaches += check_text(name, text) + check_sizes(name, text, SHIPPED_BODY_MAX)
+    for folder in ("src", "tests", "bench", "docs/demo"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix in (".py", ".sh", ".txt") and file.is_file():
+                breaches += check_length(file.relative_to(ROOT).as_posix(), file.read_text())
     print("\n".join(breaches) or "tidy")
     return bool(breaches)
 

@@ -8,27 +8,15 @@ uint64_t database_memory(const strata *db)
            atomic_load(&db->memory.live_bytes) + sizeof(*db);
 }
 
-static void usage_add_runs(struct run *const *runs, uint32_t count, uint64_t *bytes_out,
-                           uint32_t *objects_out)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        *bytes_out += runs[i]->bytes;
-        if (runs[i]->remains != NULL)
-            *objects_out += runs[i]->remains->count;
-    }
-}
-
 strata_status database_usage(struct store *store, struct database_usage *out)
 {
-    struct database_usage usage = {.live_bytes = 0};
+    struct database_usage usage = {.memtable_bytes = 0};
     struct epoch_slot *slot;
     TRY(epoch_slot_take(&store->epochs, &slot));
     epoch_enter(&store->epochs, slot);
     const struct tableset *set = atomic_load(&store->tables.current);
     usage.live_runs = set->live_count;
     usage.history_runs = set->history_count;
-    usage_add_runs(set->live, set->live_count, &usage.live_bytes, &usage.objects);
-    usage_add_runs(set->history, set->history_count, &usage.history_bytes, &usage.objects);
     for (uint32_t i = 0; i < set->memtable_count; i++) {
         usage.memtable_bytes += memtable_memory(set->memtables[i]);
         if (i > 0)
@@ -43,22 +31,21 @@ strata_status database_usage(struct store *store, struct database_usage *out)
 strata_status database_footprint(strata *db, strata_footprint *out)
 {
     struct store *store = db->storage.store;
-    struct database_usage usage;
-    TRY(database_usage(store, &usage));
+    struct footprint files;
+    TRY(store_footprint(store, &files));
     const uint32_t size = out->size;
     *out = (strata_footprint){.size = size,
-                              .file_count = usage.objects,
-                              .live_bytes = usage.live_bytes,
-                              .history_bytes = usage.history_bytes,
+                              .file_count = files.file_count,
+                              .live_bytes = files.live,
+                              .history_bytes = files.history,
+                              .derived_bytes = files.derived,
+                              .pinned_bytes = files.pinned,
+                              .dead_bytes = files.dead,
+                              .log_bytes = files.log,
                               .memory_bytes = database_memory(db),
-                              .held_value_bytes = atomic_load(&store->held_bytes)};
+                              .held_value_bytes = atomic_load(&store->held_bytes),
+                              .other_bytes = files.other};
     out->oldest_reader_version =
         store_oldest_reader(store, &out->oldest_reader_us, out->oldest_reader_label);
-    if (store->logged) {
-        out->log_bytes = wal_bytes(&store->wal);
-        mutex_lock(&store->wal.sync_lock);
-        out->file_count += store->wal.segment_count;
-        mutex_unlock(&store->wal.sync_lock);
-    }
     return STRATA_OK;
 }

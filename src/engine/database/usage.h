@@ -5,13 +5,10 @@
 #include "engine/database/database.h"
 
 struct database_usage {
-    uint64_t live_bytes; /* Of objects of runs, by role. */
-    uint64_t history_bytes;
     uint64_t memtable_bytes;
     uint64_t backlog_bytes; /* In memtables that wait for their flush. */
     uint32_t live_runs;
     uint32_t history_runs;
-    uint32_t objects;
 };
 
 /* Waits for nothing. */

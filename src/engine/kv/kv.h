@@ -78,11 +78,22 @@ STRATA_CHECKED strata_status kv_put_many(struct kv_context *context, struct stor
 /* Deletes every row of the space in this branch. */
 STRATA_CHECKED strata_status kv_delete_all(struct kv_context *context, struct storage_space *space);
 
-/* The longest value that is written in its row: in a transaction it must fit beside others. */
+/* What a value may have to be written in the row of a transaction that is filling up: an object of
+ * its own costs a file and a sync. */
+enum { KV_INLINE_HALF_FULL = 4096, KV_INLINE_NEARLY_FULL = 512 };
+
+/* The longest value that is written in its row. In a transaction it must fit beside others: the first
+ * half of the room is for whoever comes first, the last quarter mostly for references. So what limits
+ * a transaction is the number of its writes, not of their bytes. */
 static inline uint64_t kv_inline_size_max(const struct kv_context *context)
 {
-    const uint64_t half = context->storage->store->profile.batch_bytes_max / 2;
-    return context->alone || half > INLINE_VALUE_SIZE_MAX ? INLINE_VALUE_SIZE_MAX : half;
+    const uint64_t most = context->storage->store->profile.batch_bytes_max;
+    const uint64_t used = context->writes->bytes;
+    uint64_t size = used > most / 4 * 3 ? KV_INLINE_NEARLY_FULL : KV_INLINE_HALF_FULL;
+    if (used < most / 2 && most / 2 - used > size)
+        size = most / 2 - used;
+    return (context->alone && used == 0) || size > INLINE_VALUE_SIZE_MAX ? INLINE_VALUE_SIZE_MAX
+                                                                         : size;
 }
 
 /* Notes that `object` was written for a commit to come, so that it becomes garbage without one. */
