@@ -67,7 +67,7 @@ typedef struct strata_object strata_object; /* An open object; the backend defin
  * a power cut before both `sync` of the object and `sync_names` of its folder have returned DONE; a
  * sync that fails leaves unknown which bytes are durable, and is final for that object. Any thread
  * may call, one thread at a time per object for `append`. Every function returns a strata_effect and
- * on failure puts an errno, or 0, in `*error_out`. Grows; members are not NULL. */
+ * on failure puts an errno, or 0, in `*error_out`. Grows; members are not NULL, but for `ring`. */
 typedef struct strata_backend {
     uint32_t size;
     uint32_t reserved; /* 0. */
@@ -106,6 +106,14 @@ typedef struct strata_backend {
     int (*lock)(void *context, int exclusive, strata_bytes owner, strata_buffer *holder_out,
                 int *error_out);
     void (*unlock)(void *context);
+    /* NULL: none. Maps the object `name`, which is made if there is none, for reading and writing:
+     * `*size_out` bytes at `*bytes_out`, a multiple of 8,192 and at most `size`, of what it held or
+     * zeros, until `close`. Room for all of them is taken: storing never fails. What is stored needs
+     * no call to be there for `open` and `read`, also after this process was killed; a power cut
+     * leaves any mix of older and newer pages of 4,096 bytes. It is never appended to nor synced, and
+     * its name may be used again once removed. NONE where that cannot be had: there is no ring. */
+    int (*ring)(void *context, const char *name, uint64_t size, strata_object **out,
+                void **bytes_out, uint64_t *size_out, int *error_out);
 } strata_backend;
 
 #endif

@@ -18,8 +18,10 @@ struct settings {
     const char *folder;    /* Exists. */
     uint64_t budget_bytes; /* Memory for caches and buffers. */
     uint64_t data_bytes;   /* Keys and values that will be alive at the end, about. */
-    bool synced;           /* A write returns when it would survive a power cut. */
+    size_t value_bytes;
+    bool synced; /* A write returns when it would survive a power cut. */
     unsigned threads;
+    bool tight; /* The process may hold little more than the budget, page cache included. */
 };
 
 /* Takes the rows of a scan in order. */
@@ -35,16 +37,28 @@ struct engine {
     void (*describe)(const struct settings *settings, char *out, size_t capacity);
 
     int (*open)(const struct settings *settings, void **database_out);
-    /* Returns when no background work is left that the operations so far have caused. */
+    /* Writes out what memory buffers and returns when no background work is left. */
     int (*settle)(void *database);
+    /* Brings all data to where it would lie after long rest: everything is compacted. */
+    int (*rest)(void *database);
     int (*close)(void *database);
 
     int (*session_open)(void *database, void **session_out);
     void (*session_close)(void *session);
     int (*put)(void *session, struct bytes key, struct bytes value);
     int (*get)(void *session, struct bytes key, struct bytes *value_out); /* 1 found, 0 absent. */
+    /* All `count` at once, absent ones with data NULL; NULL where the engine has no such call. */
+    int (*get_many)(void *session, const struct bytes *keys, size_t count, struct bytes *values);
     int (*scan)(void *session, struct bytes first, unsigned rows, const struct visitor *visitor);
+
+    /* The most heap that was live, and bytes written, by the engine's own count; NULL: unknown. */
+    uint64_t (*heap_peak_bytes)(void *database);
+    uint64_t (*own_write_bytes)(void *database);
 };
+
+/* For engines that do not say whether they work: returns once the process has been idle for a
+ * while. */
+void engine_idle_wait(void);
 
 #ifdef YCSB_STRATA
 extern const struct engine engine_strata;
@@ -55,6 +69,15 @@ extern const struct engine engine_lmdb;
 #ifdef YCSB_ROCKSDB
 extern const struct engine engine_rocksdb;
 extern const struct engine engine_rocksdb_mmap;
+#endif
+#ifdef YCSB_LEVELDB
+extern const struct engine engine_leveldb;
+#endif
+#ifdef YCSB_SQLITE
+extern const struct engine engine_sqlite;
+#endif
+#ifdef YCSB_WIREDTIGER
+extern const struct engine engine_wiredtiger;
 #endif
 
 #endif

@@ -25,16 +25,18 @@ static int lmdb_failure(const char *call, int error)
 
 static void lmdb_describe(const struct settings *settings, char *out, size_t capacity)
 {
-    snprintf(out, capacity, "%s, %s, one transaction per operation, reader renewed",
+    snprintf(out, capacity, "%s, %s%s, one transaction per operation, reader renewed",
              mdb_version(NULL, NULL, NULL),
-             settings->synced ? "no flags" : "MDB_NOSYNC | MDB_WRITEMAP");
+             settings->synced ? "no flags" : "MDB_NOSYNC | MDB_WRITEMAP",
+             settings->tight ? " | MDB_NORDAHEAD" : "");
 }
 
 static int lmdb_open(const struct settings *settings, void **database_out)
 {
     struct lmdb_database *database = calloc(1, sizeof(*database));
     MDB_txn *txn = NULL;
-    const unsigned flags = settings->synced ? 0 : MDB_NOSYNC | MDB_WRITEMAP;
+    const unsigned flags =
+        (settings->synced ? 0 : MDB_NOSYNC | MDB_WRITEMAP) | (settings->tight ? MDB_NORDAHEAD : 0);
     const size_t map_bytes = (size_t)(settings->data_bytes * 4 + (256u << 20));
     if (database == NULL)
         return -1;
@@ -58,7 +60,7 @@ static int lmdb_open(const struct settings *settings, void **database_out)
     return 0;
 }
 
-/* LMDB works in the caller's thread only. */
+/* LMDB works in the caller's thread only and has nowhere else to put data. */
 static int lmdb_settle(void *database)
 {
     (void)database;
@@ -192,6 +194,7 @@ const struct engine engine_lmdb = {
     .describe = lmdb_describe,
     .open = lmdb_open,
     .settle = lmdb_settle,
+    .rest = lmdb_settle,
     .close = lmdb_close,
     .session_open = lmdb_session_open,
     .session_close = lmdb_session_close,

@@ -2,7 +2,6 @@
 
 #include "engine.h"
 
-#include <inttypes.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,17 @@
  * with blocks of 4 KiB, which suit data in memory. */
 enum { BLOOM_BITS = 10, BLOCK_BYTES = 4096, JOBS = 2 };
 enum { WRITE_BUFFER_BYTES = 64 << 20, BYTES_PER_SYNC = 1 << 20 };
+
+/* Where memory is tight, buffers and cache share it. */
+static size_t rocksdb_buffer_bytes(const struct settings *settings)
+{
+    return settings->tight ? (size_t)(settings->budget_bytes / 8) : (size_t)WRITE_BUFFER_BYTES;
+}
+
+static size_t rocksdb_cache_bytes(const struct settings *settings)
+{
+    return (size_t)(settings->tight ? settings->budget_bytes / 2 : settings->budget_bytes);
+}
 
 struct rocksdb_database {
     rocksdb_t *db;
@@ -40,15 +50,15 @@ static void describe_as(const struct settings *settings, const char *reads, char
 {
     snprintf(out, capacity,
              "WAL on, sync %s, no compression, %s, bloom %d bits, %d KiB blocks with hash index, "
-             "write buffer %d MiB, dynamic levels, %d background jobs",
+             "write buffer %zu MiB, dynamic levels, %d background jobs",
              settings->synced ? "on" : "off", reads, BLOOM_BITS, BLOCK_BYTES >> 10,
-             WRITE_BUFFER_BYTES >> 20, JOBS);
+             rocksdb_buffer_bytes(settings) >> 20, JOBS);
 }
 
 static void cached_describe(const struct settings *settings, char *out, size_t capacity)
 {
     char reads[64];
-    snprintf(reads, sizeof(reads), "block cache %" PRIu64 " MiB", settings->budget_bytes >> 20);
+    snprintf(reads, sizeof(reads), "block cache %zu MiB", rocksdb_cache_bytes(settings) >> 20);
     describe_as(settings, reads, out, capacity);
 }
 
@@ -72,7 +82,7 @@ static void table_options_set(struct rocksdb_database *database, const struct se
     if (mapped) {
         rocksdb_block_based_options_set_no_block_cache(table, 1);
     } else {
-        database->cache = rocksdb_cache_create_lru((size_t)settings->budget_bytes);
+        database->cache = rocksdb_cache_create_lru(rocksdb_cache_bytes(settings));
         rocksdb_block_based_options_set_block_cache(table, database->cache);
     }
     database->table = table;
@@ -100,7 +110,7 @@ static int open_as(const struct settings *settings, bool mapped, void **database
     database->options = options;
     rocksdb_options_set_create_if_missing(options, 1);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
-    rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER_BYTES);
+    rocksdb_options_set_write_buffer_size(options, rocksdb_buffer_bytes(settings));
     rocksdb_options_set_max_write_buffer_number(options, 4);
     rocksdb_options_set_max_background_jobs(options, JOBS);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
@@ -147,18 +157,33 @@ static bool rocksdb_works(rocksdb_t *db)
     return false;
 }
 
-/* What fills the present write buffer is left there: no work is asked for that RocksDB would not
- * do by itself. One job may start another, so three looks in a row must find it idle. */
+/* One job may start another, so three looks in a row must find it idle. */
 static int rocksdb_settle(void *database)
 {
     const struct rocksdb_database *own = (const struct rocksdb_database *)database;
     const struct timespec pause = {.tv_nsec = 10000000};
+    char *error = NULL;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(flush, 1);
+    rocksdb_flush(own->db, flush, &error);
+    rocksdb_flushoptions_destroy(flush);
+    if (error != NULL)
+        return rocksdb_failure("flush", error);
     for (int idle = 0; idle < 3; idle++) {
         if (rocksdb_works(own->db))
             idle = -1;
         nanosleep(&pause, NULL);
     }
     return 0;
+}
+
+static int rocksdb_rest(void *database)
+{
+    const struct rocksdb_database *own = (const struct rocksdb_database *)database;
+    if (rocksdb_settle(database) != 0)
+        return -1;
+    rocksdb_compact_range(own->db, NULL, 0, NULL, 0);
+    return rocksdb_settle(database);
 }
 
 static int rocksdb_engine_close(void *database)
@@ -240,6 +265,7 @@ const struct engine engine_rocksdb = {
     .describe = cached_describe,
     .open = cached_open,
     .settle = rocksdb_settle,
+    .rest = rocksdb_rest,
     .close = rocksdb_engine_close,
     .session_open = rocksdb_session_open,
     .session_close = rocksdb_session_close,
@@ -255,6 +281,7 @@ const struct engine engine_rocksdb_mmap = {
     .describe = mapped_describe,
     .open = mapped_open,
     .settle = rocksdb_settle,
+    .rest = rocksdb_rest,
     .close = rocksdb_engine_close,
     .session_open = rocksdb_session_open,
     .session_close = rocksdb_session_close,

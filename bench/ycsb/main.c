@@ -17,10 +17,30 @@ static const struct engine *const engines[] = {
     &engine_rocksdb,
     &engine_rocksdb_mmap,
 #endif
+#ifdef YCSB_LEVELDB
+    &engine_leveldb,
+#endif
+#ifdef YCSB_SQLITE
+    &engine_sqlite,
+#endif
+#ifdef YCSB_WIREDTIGER
+    &engine_wiredtiger,
+#endif
     NULL,
 };
 
-enum { CASES_MAX = 8 };
+/* Every engine there could be, with the Debian package that it needs. */
+static const char *const known[][2] = {
+    {"strata", ""},
+    {"lmdb", "liblmdb-dev"},
+    {"rocksdb", "librocksdb-dev"},
+    {"rocksdb-mmap", "librocksdb-dev"},
+    {"leveldb", "libleveldb-dev"},
+    {"sqlite", "libsqlite3-dev"},
+    {"wiredtiger", "libwiredtiger-dev"},
+};
+
+enum { CASES_MAX = 8, KNOWN = sizeof(known) / sizeof(known[0]) };
 
 struct options {
     const struct engine *engines[ENGINES_MAX];
@@ -36,7 +56,12 @@ struct options {
     size_t synced_count;
     uint64_t operations;
     uint64_t synced_operations;
+    uint64_t write_bytes;
     uint64_t rounds;
+    uint64_t round_first;
+    const char *bench;
+    const char *label;
+    bool tight;
     uint64_t budget_bytes;
     uint64_t seed;
     const char *folder;
@@ -53,15 +78,23 @@ static void usage(FILE *file)
         fprintf(file, "%s %s", i > 0 ? "," : "", engines[i]->name);
     fputs(
         "; ratios are of the first (all)\n"
-        "  --workloads LIST    of load, A, B, C, D, E, F, run in the order given (all)\n"
+        "  --workloads LIST    of load, A, B, C, D, E, F and S (scans of 50 rows, settled data),\n"
+        "                      M (reads in batches of 16), P (puts), U (uniform reads), run in "
+        "the\n"
+        "                      order given (load to F)\n"
         "  --rows LIST         rows loaded, for each value size (200000)\n"
         "  --ops N             operations of each workload (200000)\n"
         "  --sync-ops N        the same where writes are synced (1000)\n"
         "  --value-bytes LIST  (100)\n"
         "  --threads LIST      (1)\n"
         "  --sync LIST         of off, on (off)\n"
+        "  --write-mib N       a workload that writes goes on until it wrote so much (0)\n"
         "  --rounds N          of every engine, in turn; medians are shown (3)\n"
+        "  --round-first N     the number of the first round, from 0; odd ones go backwards (0)\n"
         "  --budget MIB        memory for each engine (1024)\n"
+        "  --tight LIST        on: inside a control group that holds little more than that (off)\n"
+        "  --bench NAME        what JSON lines call this benchmark (ycsb)\n"
+        "  --label WORD        goes into the name of each case in JSON lines\n"
         "  --dir DIR           where databases are made and removed (.)\n"
         "  --json FILE         JSON lines, - for stdout\n"
         "  --seed N            (1)\n"
@@ -123,12 +156,15 @@ static int engines_read(const char *list, struct options *out)
     char word[32];
     out->engine_count = 0;
     while (out->engine_count < ENGINES_MAX && word_next(&list, word, sizeof(word))) {
-        size_t i = 0;
+        size_t i = 0, name = 0;
         while (engines[i] != NULL && strcmp(engines[i]->name, word) != 0)
             i++;
-        if (engines[i] == NULL)
-            return refuse("no such engine in this build", word);
-        out->engines[out->engine_count++] = engines[i];
+        while (name < KNOWN && strcmp(known[name][0], word) != 0)
+            name++;
+        if (name == KNOWN)
+            return refuse("no such engine", word);
+        if (engines[i] != NULL)
+            out->engines[out->engine_count++] = engines[i];
     }
     return *list == '\0' && out->engine_count > 0 ? 0 : refuse("not a list of engines", list);
 }
@@ -168,6 +204,32 @@ static int json_open(const char *name, struct options *out)
     return out->json != NULL ? 0 : refuse(name, strerror(errno));
 }
 
+static int mebibytes_read(const char *text, uint64_t *out)
+{
+    const int status = number_read(text, out);
+    *out <<= 20;
+    return status;
+}
+
+static int word_option_read(const char *name, const char *value, struct options *out)
+{
+    if (strcmp(name, "--budget") == 0)
+        return mebibytes_read(value, &out->budget_bytes);
+    if (strcmp(name, "--write-mib") == 0)
+        return mebibytes_read(value, &out->write_bytes);
+    if (strcmp(name, "--dir") == 0)
+        out->folder = value;
+    else if (strcmp(name, "--bench") == 0)
+        out->bench = value;
+    else if (strcmp(name, "--label") == 0)
+        out->label = value;
+    else if (strcmp(name, "--tight") == 0)
+        out->tight = strcmp(value, "on") == 0;
+    else
+        return refuse("no such option", name);
+    return 0;
+}
+
 static int option_read(const char *name, const char *value, struct options *out)
 {
     if (strcmp(name, "--engines") == 0)
@@ -188,20 +250,13 @@ static int option_read(const char *name, const char *value, struct options *out)
         return number_read(value, &out->synced_operations);
     if (strcmp(name, "--rounds") == 0)
         return number_read(value, &out->rounds);
+    if (strcmp(name, "--round-first") == 0)
+        return number_read(value, &out->round_first);
     if (strcmp(name, "--seed") == 0)
         return number_read(value, &out->seed);
     if (strcmp(name, "--json") == 0)
         return json_open(value, out);
-    if (strcmp(name, "--dir") == 0) {
-        out->folder = value;
-        return 0;
-    }
-    if (strcmp(name, "--budget") == 0) {
-        const int status = number_read(value, &out->budget_bytes);
-        out->budget_bytes <<= 20;
-        return status;
-    }
-    return refuse("no such option", name);
+    return word_option_read(name, value, out);
 }
 
 static int options_check(const struct options *options)
@@ -244,6 +299,8 @@ static int options_read(int count, char **words, struct options *out)
         .budget_bytes = (uint64_t)1024 << 20,
         .seed = 1,
         .folder = ".",
+        .bench = "ycsb",
+        .label = "",
     };
     for (size_t i = 0; engines[i] != NULL; i++)
         out->engines[out->engine_count++] = engines[i];
@@ -267,6 +324,22 @@ static int options_read(int count, char **words, struct options *out)
 
 /* ---- Running ---- */
 
+/* A peer that is not built in is said, and counted as missing by whoever reads the JSON lines. */
+static void missing_report(const struct options *options)
+{
+    for (size_t name = 0; name < KNOWN; name++) {
+        size_t i = 0;
+        while (engines[i] != NULL && strcmp(engines[i]->name, known[name][0]) != 0)
+            i++;
+        if (engines[i] != NULL)
+            continue;
+        fprintf(stderr, "%s: not built in, needs %s: skipped\n", known[name][0], known[name][1]);
+        if (options->json != NULL)
+            fprintf(options->json, "{\"bench\":\"%s\",\"skipped\":\"%s\"}\n", options->bench,
+                    known[name][0]);
+    }
+}
+
 /* Where writes are synced, workloads that hardly write would show nothing of it. */
 static void plan_workloads(struct plan *plan, const char *workloads)
 {
@@ -285,11 +358,14 @@ static int compare(struct options *options, const struct plan *plan)
     comparison.plan = plan;
     comparison.engines = options->engines;
     comparison.engine_count = options->engine_count;
+    comparison.bench = options->bench;
+    comparison.round_first = options->round_first;
     comparison.round_count = (size_t)options->rounds;
     for (size_t round = 0; round < comparison.round_count; round++) {
         for (size_t i = 0; i < comparison.engine_count; i++) {
             /* Every other round goes backwards, so that no engine always follows the same one. */
-            const size_t engine = round % 2 == 0 ? i : comparison.engine_count - 1 - i;
+            const bool forward = (round + options->round_first) % 2 == 0;
+            const size_t engine = forward ? i : comparison.engine_count - 1 - i;
             fprintf(stderr, "round %zu of %zu: %s\n", round + 1, comparison.round_count,
                     options->engines[engine]->name);
             if (run(options->engines[engine], plan, &comparison.results[engine][round]) != 0)
@@ -312,13 +388,16 @@ static int compare_all(struct options *options)
                 const bool synced = options->synced[sync] != 0;
                 struct plan plan = {
                     .parent_folder = options->folder,
+                    .label = options->label,
+                    .write_bytes = synced ? 0 : options->write_bytes,
+                    .tight = options->tight,
                     .rows = options->rows[rows],
                     .operations = synced ? options->synced_operations : options->operations,
                     .value_bytes = (size_t)options->value_bytes[value],
                     .threads = (unsigned)options->threads[thread],
                     .synced = synced,
                     .budget_bytes = options->budget_bytes,
-                    .seed = options->seed,
+                    .seed = options->seed + options->round_first,
                 };
                 plan_workloads(&plan, options->workloads);
                 if (plan.workloads[0] != '\0' && compare(options, &plan) != 0)
@@ -334,14 +413,15 @@ int main(int count, char **words)
     static struct options options;
     if (options_read(count, words, &options) != 0)
         return 2;
+    missing_report(&options);
     if (compare_all(&options) != 0)
         return 1;
 
     FILE *text = options.json == stdout ? stderr : stdout;
     const char *note = NULL;
     fputs("\nx: throughput of the first engine over the peer's; above 1 the first is faster.\n"
-          "CPU is that of all threads until background work has ended; wall is the operations' "
-          "alone.\n",
+          "CPU is that of all threads until all is flushed and background work has ended; wall is "
+          "the operations' alone.\n",
           text);
     for (size_t i = 0; i < options.engine_count; i++) {
         if (options.engines[i]->note != NULL && options.engines[i]->note != note) {

@@ -10,14 +10,16 @@ enum { ENGINES_MAX = 8, ROUNDS_MAX = 32 };
 
 /* All rounds of all engines under one plan. */
 struct comparison {
+    const char *bench;
     const struct plan *plan;
     const struct engine *const *engines; /* The first is the one that ratios are of. */
     size_t engine_count;
     size_t round_count;
+    uint64_t round_first;
     struct run_result results[ENGINES_MAX][ROUNDS_MAX];
 };
 
-/* One line for each engine and workload. */
+/* One line for each engine, workload and round. */
 void report_json(const struct comparison *comparison, FILE *file);
 
 void report_table(const struct comparison *comparison, FILE *file);

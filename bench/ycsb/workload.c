@@ -151,17 +151,27 @@ void model_destroy(struct model *model)
 
 /* ---- Workloads ---- */
 
-enum distribution { SCRAMBLED, LATEST };
+enum distribution { SCRAMBLED, LATEST, UNIFORM };
 
 /* Shares in percent; what is left are reads. */
 static const struct workload {
     char name;
     uint8_t update, insert, scan, modify;
     enum distribution distribution;
+    uint8_t batch;     /* Share of reads that go in batches. */
+    uint8_t scan_rows; /* 0: drawn. */
 } workloads[] = {
-    {'L', 0, 100, 0, 0, SCRAMBLED}, {'A', 50, 0, 0, 0, SCRAMBLED}, {'B', 5, 0, 0, 0, SCRAMBLED},
-    {'C', 0, 0, 0, 0, SCRAMBLED},   {'D', 0, 5, 0, 0, LATEST},     {'E', 0, 5, 95, 0, SCRAMBLED},
-    {'F', 0, 0, 0, 50, SCRAMBLED},
+    {.name = 'L', .insert = 100},
+    {.name = 'A', .update = 50},
+    {.name = 'B', .update = 5},
+    {.name = 'C'},
+    {.name = 'D', .insert = 5, .distribution = LATEST},
+    {.name = 'E', .insert = 5, .scan = 95},
+    {.name = 'F', .modify = 50},
+    {.name = 'S', .scan = 100, .scan_rows = 50},
+    {.name = 'M', .batch = 100},
+    {.name = 'P', .update = 100},
+    {.name = 'U', .distribution = UNIFORM},
 };
 
 static const struct workload *workload_find(char name)
@@ -191,7 +201,10 @@ static enum operation_kind kind_draw(const struct workload *workload, struct ran
     end += workload->scan;
     if (draw < end)
         return OPERATION_SCAN;
-    return draw < end + workload->modify ? OPERATION_MODIFY : OPERATION_READ;
+    end += workload->modify;
+    if (draw < end)
+        return OPERATION_MODIFY;
+    return draw < end + workload->batch ? OPERATION_BATCH : OPERATION_READ;
 }
 
 /* One thread's drawing. Rows it has inserted itself are there; those of other threads may not be
@@ -207,6 +220,8 @@ struct drawing {
 
 static uint64_t row_draw(struct drawing *drawing)
 {
+    if (drawing->workload->distribution == UNIFORM)
+        return random_below(&drawing->random, drawing->rows_before);
     const uint64_t rank = zipfian_next(&drawing->zipfian, &drawing->random);
     if (drawing->workload->distribution == SCRAMBLED)
         return mixed(rank + 1) % drawing->rows_before;
@@ -222,6 +237,8 @@ static void operation_draw(struct drawing *drawing, struct model *model, struct 
     uint64_t row;
     out->kind = (uint16_t)kind;
     out->scan_rows = (uint16_t)(1 + random_below(&drawing->random, SCAN_ROWS_MAX));
+    if (drawing->workload->scan_rows > 0)
+        out->scan_rows = drawing->workload->scan_rows;
     if (kind == OPERATION_INSERT) {
         assert(model->rows_next < model->rows_max);
         row = model->rows_next++;
@@ -244,11 +261,14 @@ struct operation *operations_create(struct model *model, char workload, uint64_t
     struct drawing drawing = {.workload = workload_find(workload)};
     if (operations == NULL)
         return NULL;
-    if (thread == 0)
+    if (thread == 0) {
         model->rows = model->rows_next;
+        model->draws++;
+    }
     drawing.rows_before = model->rows;
     drawing.insert_first = model->rows_next;
-    drawing.random.state = mixed(model->seed + (uint64_t)workload * 1000 + thread);
+    drawing.random.state =
+        mixed(model->seed + (uint64_t)workload * 1000 + thread + model->draws * 1000003);
     assert(drawing.workload != NULL && (drawing.rows_before > 0 || workload == 'L'));
     if (drawing.workload->distribution == LATEST)
         drawing.zipfian = zipfian_of((double)model->rows, zeta_of(model->rows));

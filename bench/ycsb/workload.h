@@ -1,4 +1,5 @@
-/* The six core workloads of YCSB, drawn before they are timed, and the rows they are about.
+/* The six core workloads of YCSB and four of ours, drawn before they are timed, and the rows that
+ * they are about.
  *
  * A row's key is "user" and twenty digits of a scrambled row number, so rows come in random key
  * order. Its value tells which key and which update wrote it and ends in a hash of both, so that an
@@ -9,14 +10,21 @@
 
 #include "engine.h"
 
-enum { KEY_BYTES = 24, VALUE_BYTES_MIN = 48, VALUE_BYTES_MAX = 1 << 16, SCAN_ROWS_MAX = 100 };
+enum {
+    KEY_BYTES = 24,
+    VALUE_BYTES_MIN = 48,
+    VALUE_BYTES_MAX = 1 << 16,
+    SCAN_ROWS_MAX = 100,
+    BATCH_MAX = 16
+};
 
 enum operation_kind {
     OPERATION_READ,
     OPERATION_UPDATE,
     OPERATION_INSERT,
     OPERATION_SCAN,
-    OPERATION_MODIFY /* A read, then an update of the same row. */
+    OPERATION_MODIFY, /* A read, then an update of the same row. */
+    OPERATION_BATCH   /* A read that goes together with those beside it. */
 };
 
 struct operation {
@@ -34,13 +42,15 @@ struct model {
     uint64_t rows_max;
     uint32_t *updates; /* [rows_max] */
     uint64_t seed;
+    uint64_t draws; /* Runs drawn so far, so that no two are the same. */
 };
 
 /* NULL without memory. */
 struct model *model_create(uint64_t rows_max, uint64_t seed);
 void model_destroy(struct model *model);
 
-/* The operations of `thread` out of `threads` in one run of a workload: 'L' for load, 'A' to 'F'.
+/* The operations of `thread` out of `threads` in one run of a workload: 'L' for load, 'A' to 'F',
+ * 'S' scans of 50 rows, 'M' batches of reads, 'P' puts to rows that are there, 'U' uniform reads.
  * To be called for thread 0, 1, 2 ... in turn; moves the model on. `count` counts all threads. A
  * load inserts `count` rows. With several threads the order of updates of one row is open, so
  * read_update is not to be relied on. */

@@ -149,16 +149,13 @@ strata_status strata_kv_next(strata_cursor *cursor, strata_row *out)
     TRY(argument_cursor(cursor, CURSOR_SCAN, CURSOR_HISTORY));
     TRY(argument_given(out, "out"));
     if (cursor->kind == CURSOR_SCAN) {
-        TRY(kv_scan_next(&cursor->of.scan));
+        TRY(kv_scan_next(&cursor->of.scan, out));
         shown = &cursor->of.scan.shown;
     } else {
-        TRY(kv_history_next(&cursor->of.history));
+        TRY(kv_history_next(&cursor->of.history, out));
         shown = &cursor->of.history.shown;
     }
-    if (!shown->present)
-        return STRATA_DONE;
-    *out = shown->row;
-    return STRATA_OK;
+    return shown->present ? STRATA_OK : STRATA_DONE;
 }
 
 strata_status strata_kv_count(strata_txn *txn, strata_space *space,
@@ -172,8 +169,10 @@ strata_status strata_kv_count(strata_txn *txn, strata_space *space,
     TRY(argument_given(out, "out"));
     TRY(argument_scan(options, &checked));
     checked.keys_only = 1;
-    TRY(kv_scan_open(&txn->kv, interned, &checked, &scan));
-    const strata_status status = kv_scan_count(&scan, out);
-    kv_scan_close(&scan);
+    kv_scan_init(&scan, &txn->kv);
+    strata_status status = kv_scan_open(&scan, interned, &checked);
+    if (status == STRATA_OK)
+        status = kv_scan_count(&scan, out);
+    kv_scan_release(&scan);
     return status;
 }

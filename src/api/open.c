@@ -17,7 +17,7 @@ enum {
 enum {
     OPEN_OPTIONS_FIRST_SIZE = sizeof(strata_open_options),
     REPORT_FIRST_SIZE = sizeof(strata_report),
-    BACKEND_FIRST_SIZE = sizeof(strata_backend)
+    BACKEND_FIRST_SIZE = offsetof(strata_backend, ring)
 };
 
 static_assert(offsetof(strata_open_options, reserved) + sizeof(void *) ==

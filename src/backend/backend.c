@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -201,6 +202,43 @@ strata_status backend_list(const strata_backend *backend, const char *folder,
     if (effect != STRATA_EFFECT_DONE && effect != STRATA_EFFECT_MISSING)
         return backend_failure(folder_text(folder), 0, "listed", error);
     return STRATA_OK;
+}
+
+/* A caller's struct may be of a library that knew no rings. */
+static bool backend_has_ring(const strata_backend *backend)
+{
+    return backend->size >= offsetof(strata_backend, ring) + sizeof(backend->ring) &&
+           backend->ring != NULL;
+}
+
+void ring_open(const strata_backend *backend, const char *name, uint64_t size, struct ring *out)
+{
+    assert(strlen(name) < OBJECT_NAME_SIZE);
+    assert(size % (2 * RING_PAGE_SIZE) == 0);
+
+    strata_object *handle = NULL;
+    void *bytes = NULL;
+    uint64_t given = 0;
+    int error = 0;
+    *out = (struct ring){.bytes = NULL};
+    if (size == 0 || !backend_has_ring(backend) ||
+        backend->ring(backend->context, name, size, &handle, &bytes, &given, &error) !=
+            STRATA_EFFECT_DONE)
+        return;
+    const bool usable =
+        bytes != NULL && given > 0 && given <= size && given % (2 * RING_PAGE_SIZE) == 0;
+    if (usable)
+        *out = (struct ring){.backend = backend, .handle = handle, .bytes = bytes, .size = given};
+    else
+        backend->close(backend->context, handle);
+}
+
+void ring_close(struct ring *ring)
+{
+    if (ring->bytes == NULL)
+        return;
+    ring->backend->close(ring->backend->context, ring->handle);
+    *ring = (struct ring){.bytes = NULL};
 }
 
 /* The holder's text comes from a file: for a message it becomes one line. */

@@ -49,6 +49,22 @@ STRATA_CHECKED strata_status backend_list(const strata_backend *backend, const c
                                                        uint64_t size),
                                           void *context);
 
+/* Memory that outlives the process, as strata.h's `ring` describes it. `bytes` NULL: none. */
+struct ring {
+    const strata_backend *backend;
+    strata_object *handle;
+    uint8_t *bytes;
+    uint64_t size;
+};
+
+enum { RING_PAGE_SIZE = 4096 };
+
+/* Leaves `out` without bytes where there is no ring to be had, which is no failure. */
+void ring_open(const strata_backend *backend, const char *name, uint64_t size, struct ring *out);
+
+/* A closed or zeroed ring is fine. */
+void ring_close(struct ring *ring);
+
 /* STRATA_BUSY with the holder's text copied to `holder` (NUL-terminated, `holder_size` bytes). `path` is
  * what messages call the root; NULL: it has no name. */
 STRATA_CHECKED strata_status backend_lock(const strata_backend *backend, const char *path,

@@ -6,6 +6,8 @@
 #endif
 
 #include "backend/local.h"
+#include "backend/local_file.h"
+#include "backend/local_ring.h"
 #include "backend/local_root.h"
 #include "core/memory.h"
 #include "core/plant.h"
@@ -20,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OBJECT_MODE = 0600, RESERVE_PIECE_SIZE = 64 * 1024, LOCK_TEXT_SIZE = 128 };
+enum { OBJECT_MODE = 0600, LOCK_TEXT_SIZE = 128 };
 
 static_assert(sizeof(off_t) == sizeof(uint64_t), "offsets of objects are 64 bits");
 
@@ -37,6 +39,7 @@ struct local {
 /* What a strata_object of this backend is. */
 struct local_object {
     int file;
+    struct local_ring ring; /* Of a ring. */
 };
 
 static struct local_object *local_object_of(strata_object *object)
@@ -57,46 +60,10 @@ static int effect_of_error(int error, int *error_out)
 static int give_object(struct local_object *handle, int file, strata_object **out)
 {
     assert(file >= 0);
-    handle->file = file;
+    *handle = (struct local_object){.file = file};
     void *outside = handle;
     *out = outside;
     return STRATA_EFFECT_DONE;
-}
-
-/* 0 with what was written, or an errno with what was written before it. */
-static int write_at(int file, uint64_t offset, const void *data, size_t size, size_t *written_out)
-{
-    const uint8_t *from = data;
-    size_t written = 0;
-    int error = 0;
-    while (written < size && error == 0) {
-        const ssize_t count =
-            pwrite(file, from + written, size - written, (off_t)(offset + written));
-        if (count > 0)
-            written += (size_t)count;
-        else if (count == 0)
-            error = EIO;
-        else if (errno != EINTR)
-            error = errno;
-    }
-    *written_out = written;
-    return error;
-}
-
-/* Zeros that are really written, so that the file system gives its blocks now, not at an append. */
-static int reserve_zeros(int file, uint64_t size)
-{
-    static uint8_t zeros[RESERVE_PIECE_SIZE]; /* Not const, to take no room in the program. */
-    for (uint64_t offset = 0; offset < size; offset += RESERVE_PIECE_SIZE) {
-        const uint64_t left = size - offset;
-        const size_t piece = left < RESERVE_PIECE_SIZE ? (size_t)left : RESERVE_PIECE_SIZE;
-        size_t written = 0;
-        const int error = write_at(file, offset, zeros, piece, &written);
-        if (error != 0)
-            return error;
-        assert(written == piece);
-    }
-    return 0;
 }
 
 /* Makes the file in `folder`. On failure nothing is left of it, or the effect is unknown. */
@@ -110,7 +77,7 @@ static int create_in_folder(int folder, const char *base, uint64_t reserve_bytes
         const int effect = effect_of_error(error, error_out);
         return error == EEXIST ? STRATA_EFFECT_TAKEN : effect;
     }
-    error = reserve_zeros(file, reserve_bytes);
+    error = local_file_reserve(file, reserve_bytes);
     if (error == 0) {
         *file_out = file;
         return STRATA_EFFECT_DONE;
@@ -200,6 +167,7 @@ static void local_close(void *context, strata_object *object)
     struct local *local = context;
     struct local_object *handle = local_object_of(object);
     assert(handle->file >= 0);
+    local_ring_unmap(&handle->ring);
     (void)close(handle->file);
     release(local->root.allocator, handle, sizeof(*handle));
 }
@@ -236,7 +204,7 @@ static int local_append(void *context, strata_object *object, uint64_t offset, s
     if (offset > INT64_MAX || data.size > INT64_MAX - offset)
         return effect_of_error(EFBIG, error_out);
     size_t written = 0;
-    const int error = write_at(handle->file, offset, data.data, data.size, &written);
+    const int error = local_file_write(handle->file, offset, data.data, data.size, &written);
     if (error == 0)
         return STRATA_EFFECT_DONE;
     const int effect = effect_of_error(error, error_out);
@@ -345,6 +313,58 @@ static int local_list(void *context, const char *folder,
     return error == 0 ? STRATA_EFFECT_DONE : effect_of_error(error, error_out);
 }
 
+/* A new file, since somebody may have the old one mapped, such as the child of a fork. On failure
+ * nothing is left of it. 0, or an errno. */
+static int ring_in_folder(int folder, const char *base, uint64_t size, int *file_out,
+                          struct local_ring *out)
+{
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    if (!local_ring_safe(folder))
+        return ENOTSUP;
+    if (unlinkat(folder, base, 0) != 0 && errno != ENOENT)
+        return errno;
+    const int file = local_file_apart(openat(folder, base, flags, OBJECT_MODE));
+    if (file < 0)
+        return errno;
+    const int error = local_ring_map(file, size, out);
+    if (error == 0) {
+        *file_out = file;
+        return 0;
+    }
+    (void)close(file);
+    (void)unlinkat(folder, base, 0);
+    return error;
+}
+
+static int local_ring(void *context, const char *name, uint64_t size, strata_object **out,
+                      void **bytes_out, uint64_t *size_out, int *error_out)
+{
+    struct local *local = context;
+    struct local_name split;
+    struct local_ring ring;
+    int file = -1;
+    if (!local_name_split(name, &split))
+        return effect_of_error(EINVAL, error_out);
+    struct local_object *handle = allocate(local->root.allocator, sizeof(*handle));
+    if (handle == NULL)
+        return effect_of_error(ENOMEM, error_out);
+    const int folder = local_folder_open(&local->root, split.folder, true);
+    int error = folder < 0 ? errno : 0;
+    if (folder >= 0) {
+        error = ring_in_folder(folder, split.base, size, &file, &ring);
+        (void)close(folder);
+    }
+    if (error != 0) {
+        release(local->root.allocator, handle, sizeof(*handle));
+        return effect_of_error(error, error_out);
+    }
+    const int effect = give_object(handle, file, out);
+    handle->ring = ring;
+    *bytes_out = ring.bytes;
+    *size_out = ring.size;
+    return effect;
+}
+
 /* The file that is locked; -1 with errno. A sharer makes nothing. */
 static int open_lock_file(struct local_root *root, bool exclusive)
 {
@@ -397,7 +417,7 @@ static void write_holder(int file, strata_bytes owner)
     if (size > 0)
         memcpy(text, owner.data, size);
     size_t written = 0;
-    (void)write_at(file, 0, text, sizeof(text), &written);
+    (void)local_file_write(file, 0, text, sizeof(text), &written);
 }
 
 /* 0, or an errno: EWOULDBLOCK if someone has it. */
@@ -482,7 +502,8 @@ strata_status local_backend_create(const char *path, const strata_allocator *all
                                       .remove = local_remove,
                                       .list = local_list,
                                       .lock = local_lock,
-                                      .unlock = local_unlock};
+                                      .unlock = local_unlock,
+                                      .ring = local_ring};
     *out = &local->backend;
     return STRATA_OK;
 }

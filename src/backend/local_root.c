@@ -149,12 +149,12 @@ static int root_file(struct local_root *root, bool make)
 static int open_part(int parent, const char *part, bool make)
 {
     assert(parent >= 0);
-    int file = openat(parent, part, DIRECTORY_FLAGS | O_NOFOLLOW);
+    const int file = local_file_apart(openat(parent, part, DIRECTORY_FLAGS | O_NOFOLLOW));
     if (file >= 0 || errno != ENOENT || !make)
         return file;
     if (mkdirat(parent, part, FOLDER_MODE) != 0 && errno != EEXIST)
         return -1;
-    return openat(parent, part, DIRECTORY_FLAGS | O_NOFOLLOW);
+    return local_file_apart(openat(parent, part, DIRECTORY_FLAGS | O_NOFOLLOW));
 }
 
 int local_folder_open(struct local_root *root, const char *folder, bool make)
@@ -164,7 +164,7 @@ int local_folder_open(struct local_root *root, const char *folder, bool make)
     if (top < 0)
         return -1;
 
-    int file = openat(top, ".", DIRECTORY_FLAGS);
+    int file = local_file_apart(openat(top, ".", DIRECTORY_FLAGS));
     const char *part = folder;
     while (file >= 0 && *part != '\0') {
         const size_t length = strcspn(part, "/");
@@ -223,7 +223,7 @@ static int sync_directory(int file)
 static int sync_parent_of_root(struct local_root *root)
 {
     const int top = root_file(root, false);
-    const int parent = top < 0 ? -1 : openat(top, "..", DIRECTORY_FLAGS);
+    const int parent = top < 0 ? -1 : local_file_apart(openat(top, "..", DIRECTORY_FLAGS));
     if (parent >= 0)
         return sync_directory(parent);
     const int error = errno;

@@ -19,6 +19,7 @@ struct memory_object {
     uint8_t **chunks;
     size_t chunk_count;
     size_t chunk_capacity;
+    uint8_t *ring; /* Of a ring: its `size` bytes, in place of chunks. */
     char name[MEMORY_NAME_SIZE];
 };
 
@@ -38,7 +39,8 @@ static void memory_object_check(const struct memory_object *object)
 {
     assert(object->listed || object->handles > 0);
     assert(object->chunk_count <= object->chunk_capacity);
-    assert(object->size <= (uint64_t)object->chunk_count * MEMORY_CHUNK_SIZE);
+    assert(object->ring != NULL ||
+           object->size <= (uint64_t)object->chunk_count * MEMORY_CHUNK_SIZE);
     (void)object;
 }
 
@@ -72,6 +74,8 @@ static void memory_object_destroy(const strata_allocator *allocator, struct memo
     for (size_t i = 0; i < object->chunk_count; i++)
         release(allocator, object->chunks[i], MEMORY_CHUNK_SIZE);
     release(allocator, object->chunks, object->chunk_capacity * sizeof(object->chunks[0]));
+    if (object->ring != NULL)
+        release(allocator, object->ring, (size_t)object->size);
     release(allocator, object, sizeof(*object));
 }
 
@@ -92,6 +96,24 @@ static int memory_error(int effect, int error, int *error_out)
     return effect;
 }
 
+/* An object of that name, with its first handle; NULL if the name is taken. Keeps `created`. */
+static strata_object *memory_object_list(struct memory_root *root, struct memory_object *created,
+                                         const char *name)
+{
+    strata_object *handle = NULL;
+    memcpy(created->name, name, strlen(name) + 1);
+    mutex_lock(&root->lock);
+    if (memory_object_find(root, name) == NULL) {
+        created->serial = ++root->last_serial;
+        created->listed = true;
+        created->next = root->objects;
+        root->objects = created;
+        handle = memory_handle_of(created);
+    }
+    mutex_unlock(&root->lock);
+    return handle;
+}
+
 /* Bytes are set aside when they come: a reservation in memory would only waste it. */
 static int memory_create(void *context, const char *name, uint64_t reserve_bytes,
                          strata_object **out, int *error_out)
@@ -104,20 +126,11 @@ static int memory_create(void *context, const char *name, uint64_t reserve_bytes
     struct memory_object *created = allocate_zeroed(root->allocator, sizeof(*created));
     if (created == NULL)
         return memory_error(STRATA_EFFECT_NONE, ENOMEM, error_out);
-    memcpy(created->name, name, strlen(name) + 1);
-
-    mutex_lock(&root->lock);
-    const bool taken = memory_object_find(root, name) != NULL;
-    if (!taken) {
-        created->serial = ++root->last_serial;
-        created->listed = true;
-        created->next = root->objects;
-        root->objects = created;
-        *out = memory_handle_of(created);
-    }
-    mutex_unlock(&root->lock);
-    if (!taken)
+    strata_object *handle = memory_object_list(root, created, name);
+    if (handle != NULL) {
+        *out = handle;
         return STRATA_EFFECT_DONE;
+    }
     release(root->allocator, created, sizeof(*created));
     return memory_error(STRATA_EFFECT_TAKEN, EEXIST, error_out);
 }
@@ -144,6 +157,39 @@ static void memory_close(void *context, strata_object *object)
     mutex_lock(&root->lock);
     memory_handle_drop(root, memory_object_of(object));
     mutex_unlock(&root->lock);
+}
+
+/* The bytes of a ring that is there are kept, as the page cache keeps those of a file. */
+static int memory_ring(void *context, const char *name, uint64_t size, strata_object **out,
+                       void **bytes_out, uint64_t *size_out, int *error_out)
+{
+    struct memory_root *root = context;
+    struct memory_object *created = NULL;
+    uint8_t *bytes = NULL;
+    uint64_t found_size = 0;
+    if (name[0] == '\0' || strlen(name) >= MEMORY_NAME_SIZE || size == 0 || size > SIZE_MAX)
+        return memory_error(STRATA_EFFECT_NONE, EINVAL, error_out);
+    if (memory_open(context, name, out, &found_size, error_out) != STRATA_EFFECT_DONE) {
+        *out = NULL;
+        created = allocate_zeroed(root->allocator, sizeof(*created));
+        bytes = created == NULL ? NULL : allocate_zeroed(root->allocator, (size_t)size);
+    }
+    if (bytes != NULL) {
+        created->ring = bytes;
+        created->size = size;
+        *out = memory_object_list(root, created, name);
+    }
+    const struct memory_object *object = *out == NULL ? NULL : memory_object_of(*out);
+    if (object != NULL && object->ring != NULL && object->size <= size) {
+        *bytes_out = object->ring;
+        *size_out = object->size;
+        return STRATA_EFFECT_DONE;
+    }
+    if (object != NULL)
+        memory_close(context, *out); /* No ring, or too large a one. */
+    release(root->allocator, bytes, (size_t)size);
+    release(root->allocator, created, sizeof(*created));
+    return memory_error(STRATA_EFFECT_NONE, ENOMEM, error_out);
 }
 
 /* The part of [offset, offset + size) that lies in the chunk of `offset`. */
@@ -173,7 +219,9 @@ static int memory_read(void *context, strata_object *handle, uint64_t offset, st
     memory_object_check(object);
     const uint64_t there = offset < object->size ? object->size - offset : 0;
     const size_t size = there < out->capacity ? (size_t)there : out->capacity;
-    for (size_t done = 0; done < size;) {
+    if (object->ring != NULL && size > 0)
+        memcpy(to, object->ring + offset, size);
+    for (size_t done = 0; done < size && object->ring == NULL;) {
         const size_t piece = piece_in_chunk(offset + done, size - done);
         memcpy(to + done, memory_byte_at(object, offset + done), piece);
         done += piece;
@@ -225,7 +273,8 @@ static int memory_append(void *context, strata_object *handle, uint64_t offset, 
 
     mutex_lock(&root->lock);
     memory_object_check(object);
-    const bool follows = offset == object->size && data.size <= SIZE_MAX - offset;
+    const bool follows =
+        object->ring == NULL && offset == object->size && data.size <= SIZE_MAX - offset;
     const bool has_room =
         follows && memory_object_grow(root->allocator, object, offset + data.size);
     if (has_room) {
@@ -383,7 +432,8 @@ strata_status memory_backend_create(const strata_allocator *allocator, const str
                                      .remove = memory_remove,
                                      .list = memory_list,
                                      .lock = memory_lock,
-                                     .unlock = memory_unlock};
+                                     .unlock = memory_unlock,
+                                     .ring = memory_ring};
     *out = &root->backend;
     return STRATA_OK;
 }

@@ -13,11 +13,13 @@ void branches_init(struct branches *branches, const strata_allocator *allocator,
     *branches = (struct branches){
         .allocator = allocator, .cache = cache, .tables = tables, .visible = visible};
     mutex_init(&branches->lock);
+    fork_views_init(&branches->fork_views, allocator, tables->epochs);
 }
 
 void branches_destroy(struct branches *branches)
 {
     assert(branches->count == 0);
+    fork_views_destroy(&branches->fork_views);
     if (branches->buckets != NULL)
         release(branches->allocator, branches->buckets,
                 branches->bucket_count * sizeof(*branches->buckets));
@@ -79,6 +81,7 @@ static void branches_unref(struct branches *branches, struct branch *branch)
         *at = branch->chain;
         branches->count--;
         struct branch *parent = branch->parent;
+        fork_views_forget(&branches->fork_views, branch);
         release(branches->allocator, branch, sizeof(*branch));
         branch = parent;
     }

@@ -6,7 +6,7 @@
 #define STRATA_BRANCH_BRANCHES_H
 
 #include "branch/catalog.h"
-#include "table/scan.h"
+#include "branch/fork_view.h"
 
 struct branch {
     uint64_t id;
@@ -18,6 +18,11 @@ struct branch {
     _Atomic uint32_t handles; /* Transactions and cursors that read it directly. */
     uint32_t references;      /* Guarded by the lock of `branches`. */
     struct branch *chain;
+
+    /* For fork_view.c. */
+    _Atomic(struct fork_view *) views; /* One for each space that is read often. */
+    _Atomic int32_t walks;             /* Reads without one. */
+    _Atomic uint32_t much_space;       /* A space that this branch has written much to; 0: none. */
 };
 
 struct branches {
@@ -29,6 +34,7 @@ struct branches {
     struct branch **buckets;
     uint32_t bucket_count; /* A power of two. */
     uint32_t count;
+    struct fork_views fork_views;
 };
 
 void branches_init(struct branches *branches, const strata_allocator *allocator,

@@ -169,13 +169,14 @@ strata_status catalog_needed_to(const struct tableset *set, struct cache *cache,
     const struct level level = {.branch = BRANCH_SYSTEM, .cap = version};
     const struct scan_options options = {
         .set = set, .levels = &level, .level_count = 1, .space = SYSTEM_CHILDREN};
-    struct scan scan = {0};
+    struct scan scan;
     struct buffer stack;
     struct pending_branch next = {.id = id, .cap = UINT64_MAX};
     unsigned visited = 0;
     buffer_init(&stack, allocator);
     *out = 0;
-    TRY_OUT(scan_open(&scan, allocator, &options));
+    scan_init(&scan, allocator);
+    TRY_OUT(scan_open(&scan, &options));
     TRY_OUT(buffer_append(&stack, bytes_of(&next, sizeof(next))));
     while (stack.length > 0) {
         if (++visited > DESCENDANTS_MAX || stack.length > DESCENDANTS_WAITING_MAX * sizeof(next)) {

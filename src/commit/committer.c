@@ -63,6 +63,31 @@ static uint64_t request_charge(const struct commit_request *request)
     return request->fill != NULL ? charge + FILL_CHARGE : charge;
 }
 
+/* Written by the holder of the lock alone: no need to add in one step. */
+static void commit_count_up(_Atomic uint64_t *counter, uint64_t by)
+{
+    const uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, before + by, memory_order_relaxed);
+}
+
+/* Inserts the only row of a batch; room was reserved. */
+static void commit_apply_row(struct memtable *memtable, const struct commit_request *request,
+                             uint64_t version, int64_t time_us)
+{
+    const struct batch_row *row = request->row;
+    assert(request->rows == 1 && (row->flags & (BATCH_SYSTEM | BATCH_INCREMENT)) == 0);
+    memtable_insert(memtable, &(struct row){.key = request->storage_key,
+                                            .value = row->value,
+                                            .from = version,
+                                            .time_us = time_us,
+                                            .expires_us = batch_row_expiry(row, time_us),
+                                            .kind = row->kind});
+    memtable_add_commit(memtable, &(struct memtable_commit){.version = version,
+                                                            .time_us = time_us,
+                                                            .branch = request->branch->id,
+                                                            .rows = 1});
+}
+
 /* Inserts the rows of a batch; room was reserved. */
 static strata_status commit_apply(struct memtable *memtable, struct bytes batch, uint64_t version,
                                   int64_t time_us, struct buffer *key)
@@ -90,7 +115,7 @@ static strata_status commit_apply(struct memtable *memtable, struct bytes batch,
     return STRATA_OK;
 }
 
-strata_status committer_freeze(struct committer *committer, size_t chunk_bytes, uint64_t seed)
+strata_status committer_freeze(struct committer *committer, size_t chunk_bytes)
 {
     strata_status status = STRATA_OK;
     struct memtable *fresh = NULL;
@@ -100,8 +125,8 @@ strata_status committer_freeze(struct committer *committer, size_t chunk_bytes, 
     mutex_lock(&tables->install_lock);
     const struct tableset *old = atomic_load(&tables->current);
     const uint32_t count = old->memtable_count + 1;
-    TRY_OUT(memtable_create(committer->allocator, chunk_bytes, seed,
-                            atomic_load(&committer->visible) + 1, &fresh));
+    TRY_OUT(memtable_create(committer->allocator, chunk_bytes, atomic_load(&committer->visible) + 1,
+                            &fresh));
     memtables = allocate(committer->allocator, count * sizeof(*memtables));
     if (memtables == NULL) {
         status = failure(STRATA_NO_MEMORY, "no memory for another memtable");
@@ -119,7 +144,9 @@ strata_status committer_freeze(struct committer *committer, size_t chunk_bytes, 
                             &set));
     if (committer->wal != NULL)
         TRY_OUT(wal_rotate(committer->wal));
+    memtable_freeze(old->memtables[0]);
     tables_install(tables, set, NULL);
+    committer->active = fresh;
     set = NULL;
 
 out:
@@ -134,14 +161,10 @@ out:
 
 /* Makes room in the memtable. The lock is held, and may be let go of; the epoch is not held, so that
  * what makes room can be freed. */
-static strata_status commit_room(struct committer *committer, struct epoch_slot *slot,
-                                 const struct commit_request *request)
+static strata_status commit_room(struct committer *committer, const struct commit_request *request)
 {
     const uint64_t charge = request_charge(request);
-    epoch_enter(committer->epochs, slot);
-    const struct tableset *set = atomic_load(&committer->tables->current);
-    const uint64_t present = atomic_load(&set->memtables[0]->charge);
-    epoch_leave(slot);
+    const uint64_t present = atomic_load_explicit(&committer->active->charge, memory_order_relaxed);
     if (present + charge <= committer->memtable_charge_max)
         return STRATA_OK;
     TRY(committer->make_room(committer->room_context, charge, request->stall_wait_us));
@@ -160,11 +183,11 @@ static strata_status commit_check(struct committer *committer, const struct tabl
     return failure(STRATA_CONFLICT, "another commit wrote one of the keys first");
 }
 
-/* Steps before a version is taken: what can go wrong without a trace. Lock and epoch are held. */
-static strata_status commit_prepare(struct committer *committer, struct commit_request *request,
-                                    int64_t now_us)
+/* Steps before a version is taken: what can go wrong without a trace. The lock is held, and the epoch
+ * if the request looks at the present rows: then `set` is not NULL. */
+static strata_status commit_prepare(struct committer *committer, const struct tableset *set,
+                                    struct commit_request *request, int64_t now_us)
 {
-    const struct tableset *set = atomic_load(&committer->tables->current);
     if (request->branch != NULL && atomic_load(&request->branch->deleted))
         return failure(STRATA_CONFLICT, "the branch has been deleted");
     if (request->check)
@@ -173,7 +196,7 @@ static strata_status commit_prepare(struct committer *committer, struct commit_r
         TRY(batch_resolve_increments(set, committer->cache, request->branch,
                                      atomic_load(&committer->visible), now_us, &committer->key,
                                      request->record));
-    return memtable_reserve(set->memtables[0], request->rows,
+    return memtable_reserve(committer->active, request->rows,
                             request->record->length + request->rows * KEY_PREFIX_SIZE,
                             BATCH_MESSAGE_SIZE_MAX);
 }
@@ -181,47 +204,58 @@ static strata_status commit_prepare(struct committer *committer, struct commit_r
 static int64_t commit_time(struct committer *committer)
 {
     const int64_t now = committer->clock->wall_us(committer->clock->context);
-    const int64_t last = atomic_load(&committer->visible_us);
+    const int64_t last = atomic_load_explicit(&committer->visible_us, memory_order_relaxed);
 #if STRATA_PLANT == 16
     return now;
 #endif
     return now > last ? now : last;
 }
 
-/* The lock and the epoch are held and the request is sound. */
+/* Rows become visible with their version: whoever reads it, with acquire order, finds them and the
+ * time. */
+static void commit_publish(struct committer *committer, uint64_t version, int64_t time_us)
+{
+    atomic_store_explicit(&committer->visible_us, time_us, memory_order_relaxed);
+    atomic_store_explicit(&committer->visible, version, memory_order_release);
+}
+
+/* The lock is held and the request is sound. */
 static strata_status commit_append(struct committer *committer, struct commit_request *request,
                                    int64_t time_us, strata_commit *out)
 {
-    const uint64_t version = atomic_load(&committer->visible) + 1;
+    const uint64_t version = atomic_load_explicit(&committer->visible, memory_order_relaxed) + 1;
     const size_t batch_end = request->record->length;
     if (committer->wal != NULL)
         TRY(wal_append(committer->wal, version, time_us, request->record));
     buffer_truncate(request->record, batch_end);
-    const struct tableset *set = atomic_load(&committer->tables->current);
-    const strata_status status =
-        commit_apply(set->memtables[0], request_batch(request), version, time_us, &committer->key);
+    strata_status status = STRATA_OK;
+    if (request->row != NULL)
+        commit_apply_row(committer->active, request, version, time_us);
+    else
+        status = commit_apply(committer->active, request_batch(request), version, time_us,
+                              &committer->key);
     assert(status == STRATA_OK); /* Encoded here, and reserved. */
     (void)status;
-    atomic_store(&committer->visible_us, time_us);
-    atomic_store(&committer->visible, version);
-    atomic_fetch_add(&committer->commit_count, 1);
+    commit_publish(committer, version, time_us);
+    commit_count_up(&committer->commit_count, 1);
+    commit_count_up(&committer->user_bytes, request->user_bytes);
     if (request->applied != NULL)
         request->applied(request->context, version, time_us);
     *out = (strata_commit){.version = version, .time_us = time_us};
     return STRATA_OK;
 }
 
-/* Under lock and epoch, when there is room. One time serves all of it. */
-static strata_status commit_inside(struct committer *committer, struct commit_request *request,
-                                   strata_commit *out)
+/* Under the lock, when there is room. One time serves all of it. */
+static strata_status commit_inside(struct committer *committer, const struct tableset *set,
+                                   struct commit_request *request, strata_commit *out)
 {
     const int64_t time_us = commit_time(committer);
     strata_status status = STRATA_OK;
     if (request->fill != NULL)
-        status = request->fill(request->context, atomic_load(&committer->tables->current),
-                               atomic_load(&committer->visible) + 1, time_us, request);
+        status = request->fill(request->context, set, atomic_load(&committer->visible) + 1, time_us,
+                               request);
     if (status == STRATA_OK)
-        status = commit_prepare(committer, request, time_us);
+        status = commit_prepare(committer, set, request, time_us);
     if (status == STRATA_OK)
         return commit_append(committer, request, time_us, out);
     failure_outcome(STRATA_NOT_COMMITTED, 0);
@@ -232,13 +266,16 @@ static strata_status commit_locked(struct committer *committer, struct epoch_slo
                                    struct commit_request *request, strata_commit *out)
 {
     TRY(committer_check(committer));
-    strata_status status = commit_room(committer, slot, request);
+    strata_status status = commit_room(committer, request);
     if (status != STRATA_OK) {
         failure_outcome(STRATA_NOT_COMMITTED, 0);
         return status;
     }
+    /* The active memtable stays while the lock is held; what else the set has may go. */
+    if (!request->check && !request->increments && request->fill == NULL)
+        return commit_inside(committer, NULL, request, out);
     epoch_enter(committer->epochs, slot);
-    status = commit_inside(committer, request, out);
+    status = commit_inside(committer, atomic_load(&committer->tables->current), request, out);
     epoch_leave(slot);
     return status;
 }
@@ -282,15 +319,13 @@ strata_status committer_replay(struct committer *committer, const struct wal_rec
             goto out;
         }
     }
-    const struct tableset *set = atomic_load(&committer->tables->current);
-    TRY_OUT(memtable_reserve(set->memtables[0], (size_t)header.row_count,
+    TRY_OUT(memtable_reserve(committer->active, (size_t)header.row_count,
                              record->payload.length + (size_t)header.row_count * KEY_PREFIX_SIZE,
                              BATCH_MESSAGE_SIZE_MAX));
     TRY_OUT(buffer_reserve(&key, KEY_PREFIX_SIZE + USER_KEY_SIZE_MAX));
     TRY_OUT(
-        commit_apply(set->memtables[0], record->payload, record->version, record->time_us, &key));
-    atomic_store(&committer->visible_us, record->time_us);
-    atomic_store(&committer->visible, record->version);
+        commit_apply(committer->active, record->payload, record->version, record->time_us, &key));
+    commit_publish(committer, record->version, record->time_us);
 
 out:
     buffer_release(&key);

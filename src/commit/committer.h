@@ -18,13 +18,15 @@ struct committer {
     struct cache *cache;
     struct wal *wal; /* NULL: nothing is logged. */
     struct mutex lock;
+    struct memtable *active;    /* The present set's first. Guarded by lock. */
     _Atomic uint64_t visible;   /* The newest version that reads may see. */
     _Atomic int64_t visible_us; /* Its time. */
     uint64_t memtable_charge_max;
     struct buffer key;   /* Scratch, reserved for the longest storage key. Guarded by lock. */
     _Atomic bool halted; /* Then `halt_error` says why and never changes. */
     strata_error halt_error;
-    _Atomic uint64_t commit_count;
+    _Atomic uint64_t commit_count; /* Written under the lock, as the next. */
+    _Atomic uint64_t user_bytes;   /* Keys and values committed. */
     _Atomic uint64_t conflict_count;
     /* Called with the lock held, when the memtable has no room for `charge` more: makes room, or fails
      * with STRATA_TIMEOUT after wait_us, STRATA_TOO_BIG, .... May let go of the lock meanwhile. */
@@ -38,6 +40,10 @@ struct commit_request {
     struct branch *branch; /* That it belongs to; NULL: the system's. */
     struct buffer *record; /* WAL_RECORD_HEADER_SIZE bytes of room, then the batch. */
     uint64_t rows;         /* In the batch. */
+    uint64_t user_bytes;   /* Of keys and values in it. */
+    /* NULL, or the batch's only row with its storage key, so that it need not be decoded again. */
+    const struct batch_row *row;
+    struct bytes storage_key;
     uint64_t since;        /* STRATA_CONFLICT if a row of the batch was written after it. */
     bool check;            /* Whether to look. */
     bool increments;       /* The batch has rows with BATCH_INCREMENT. */
@@ -73,8 +79,7 @@ STRATA_CHECKED strata_status committer_check(const struct committer *committer);
 
 /* Puts an empty memtable in front of the others and starts a new log segment for it. The lock is
  * held. */
-STRATA_CHECKED strata_status committer_freeze(struct committer *committer, size_t chunk_bytes,
-                                              uint64_t seed);
+STRATA_CHECKED strata_status committer_freeze(struct committer *committer, size_t chunk_bytes);
 
 /* What a row of a batch becomes in the memtable, but for its key. */
 int64_t batch_row_expiry(const struct batch_row *row, int64_t commit_us);

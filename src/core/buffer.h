@@ -24,6 +24,17 @@ STRATA_CHECKED strata_status buffer_extend(struct buffer *buffer, size_t size, u
 STRATA_CHECKED strata_status buffer_reserve(struct buffer *buffer, size_t size);
 
 STRATA_CHECKED strata_status buffer_append(struct buffer *buffer, struct bytes bytes);
+/* Makes `bytes`, which are not its own, all that it has. */
+STRATA_CHECKED static inline strata_status buffer_set(struct buffer *buffer, struct bytes bytes)
+{
+    buffer->length = 0;
+    if (bytes.length == 0 || bytes.length > buffer->capacity)
+        return buffer_append(buffer, bytes);
+    memcpy(buffer->data, bytes.data, bytes.length);
+    buffer->length = bytes.length;
+    return STRATA_OK;
+}
+
 STRATA_CHECKED strata_status buffer_append_u8(struct buffer *buffer, uint8_t value);
 STRATA_CHECKED strata_status buffer_append_u32(struct buffer *buffer, uint32_t value);
 STRATA_CHECKED strata_status buffer_append_u64(struct buffer *buffer, uint64_t value);

@@ -104,4 +104,16 @@ static inline uint64_t load_ordered_u64(const uint8_t *from)
     return (uint64_t)load_ordered_u32(from) << 32 | load_ordered_u32(from + 4);
 }
 
+/* The first eight bytes as a number, as if zeros followed fewer: where two differ, they order as the
+ * bytes do. */
+static inline uint64_t bytes_head(struct bytes bytes)
+{
+    if (bytes.length >= sizeof(uint64_t))
+        return load_ordered_u64(bytes.data);
+    uint64_t head = 0;
+    for (size_t i = 0; i < bytes.length; i++)
+        head |= (uint64_t)bytes.data[i] << (56 - 8 * i);
+    return head;
+}
+
 #endif

@@ -7,7 +7,7 @@
  * list of blocks that are marked below, are sequentially consistent, so they have one order.
  *
  * A reader (1) writes the epoch into its slot, then (2) reads `current` again. A writer unlinks,
- * then (3) raises `current` in epoch_retire, then (4) reads all slots in epoch_reclaim.
+ * then (3) raises `current` in epoch_advance, then (4) reads all slots in epoch_oldest.
  *
  * - If (2) comes after (3) it reads what (3) wrote, so the unlinking happened before all that the
  *   reader reads next: it cannot find the thing.
@@ -32,8 +32,7 @@ void epochs_init(struct epochs *epochs, const strata_allocator *allocator)
     epochs->retired = NULL;
 }
 
-/* The epoch of the reader that has been inside longest; UINT64_MAX if nobody is. */
-static uint64_t oldest_epoch(const struct epochs *epochs)
+uint64_t epoch_oldest(const struct epochs *epochs)
 {
     uint64_t oldest = UINT64_MAX;
     const struct epoch_block *block = atomic_load(&epochs->blocks); /* (4), with the next. */
@@ -58,7 +57,7 @@ static void free_retired(struct epoch_retired *retired)
 
 void epochs_destroy(struct epochs *epochs)
 {
-    assert(oldest_epoch(epochs) == UINT64_MAX);
+    assert(epoch_oldest(epochs) == UINT64_MAX);
     /* A thing may retire another while it is freed. */
     while (epochs->retired != NULL) {
         struct epoch_retired *retired = epochs->retired;
@@ -151,11 +150,16 @@ void epoch_leave(struct epoch_slot *slot)
         atomic_store_explicit(&slot->epoch, 0, memory_order_release);
 }
 
+uint64_t epoch_advance(struct epochs *epochs)
+{
+    return atomic_fetch_add(&epochs->current, 1); /* (3) */
+}
+
 void epoch_retire(struct epochs *epochs, struct epoch_retired *retired)
 {
     assert(retired->free_thing != NULL);
     mutex_lock(&epochs->lock);
-    retired->epoch = atomic_fetch_add(&epochs->current, 1); /* (3) */
+    retired->epoch = epoch_advance(epochs);
     assert(epochs->retired == NULL || epochs->retired->epoch < retired->epoch);
     retired->next = epochs->retired;
     epochs->retired = retired;
@@ -168,7 +172,7 @@ bool epoch_reclaim(struct epochs *epochs)
     /* Newest first, so all that can go is at the end. */
     struct epoch_retired **link = &epochs->retired;
     if (*link != NULL) {
-        const uint64_t oldest = oldest_epoch(epochs);
+        const uint64_t oldest = epoch_oldest(epochs);
         while (*link != NULL && (*link)->epoch >= oldest)
             link = &(*link)->next;
     }

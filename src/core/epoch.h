@@ -61,4 +61,11 @@ void epoch_retire(struct epochs *epochs, struct epoch_retired *retired);
 /* Frees what no reader can see any more. Returns whether something is still waiting. */
 bool epoch_reclaim(struct epochs *epochs);
 
+/* For lists of their own, of things unlinked: they may be freed once epoch_oldest is above the number
+ * that epoch_advance gave after they were unlinked. */
+uint64_t epoch_advance(struct epochs *epochs);
+
+/* The epoch of the reader that has been inside longest; UINT64_MAX if nobody is. */
+uint64_t epoch_oldest(const struct epochs *epochs);
+
 #endif

@@ -5,6 +5,7 @@
 #include "core/lock.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -111,6 +112,11 @@ strata_status thread_start(struct thread *thread, void (*body)(void *context), v
     }
     thread->running = true;
     return STRATA_OK;
+}
+
+void thread_yield(void)
+{
+    (void)sched_yield();
 }
 
 void thread_join(struct thread *thread)

@@ -39,6 +39,9 @@ void condition_wait(struct condition *condition, struct mutex *mutex, int64_t wa
 STRATA_CHECKED strata_status thread_start(struct thread *thread, void (*body)(void *context),
                                           void *context);
 
+/* Lets another thread run that is ready to. */
+void thread_yield(void);
+
 /* Waits for its end. Fine if it was never started. */
 void thread_join(struct thread *thread);
 

@@ -1,10 +1,14 @@
 #include "durability/wal.h"
 
 #include "core/plant.h"
+#include "durability/wal_ring.h"
 #include "durability/wal_scan.h"
 #include "layout/names.h"
 
 #include <assert.h>
+
+/* Waits end with a signal; this is only how often they look. */
+#define WAL_WAIT_US ((int64_t)1000000)
 
 /* For holders of the sync lock. */
 static void wal_check(const struct wal *wal)
@@ -13,9 +17,22 @@ static void wal_check(const struct wal *wal)
     assert(wal->segment_count > 0 && wal->segment_count <= WAL_SEGMENTS_MAX);
     assert(wal->segments[wal->segment_count - 1].number == wal->active_number);
     assert(wal->active_number <= wal->last_number);
-    assert(wal->active == &wal->slots[0] || wal->active == &wal->slots[1]);
+    assert(wal->active >= wal->slots && wal->active < wal->slots + WAL_SLOTS);
+    assert(wal->active != wal->spare);
     assert(atomic_load(&wal->durable_version) <= atomic_load(&wal->appended_version));
     (void)wal;
+}
+
+/* Where the records end, for the appender, who alone moves it. */
+static uint64_t wal_end(const struct wal *wal)
+{
+    return atomic_load_explicit(&wal->end, memory_order_relaxed);
+}
+
+static void wal_count_bytes(struct wal *wal, uint64_t bytes)
+{
+    const uint64_t before = atomic_load_explicit(&wal->bytes_appended, memory_order_relaxed);
+    atomic_store_explicit(&wal->bytes_appended, before + bytes, memory_order_relaxed);
 }
 
 /* ---- Halting ------------------------------------------------------------------------------ */
@@ -50,6 +67,7 @@ static strata_status wal_check_halted(const struct wal *wal)
 
 /* Where the log is when a segment begins. */
 struct wal_joint {
+    uint64_t number; /* Its own. */
     uint64_t previous_number;
     uint64_t previous_end;
     uint64_t previous_chain;
@@ -61,7 +79,7 @@ static strata_status segment_write_header(struct wal *wal, struct object *object
 {
     const struct wal_header header = {
         .identity = wal->identity,
-        .number = wal->last_number,
+        .number = joint->number,
         .first_version = joint->last_version + 1,
         .previous_number = joint->previous_number,
         .previous_end = joint->previous_end,
@@ -76,50 +94,76 @@ static strata_status segment_write_header(struct wal *wal, struct object *object
     return backend_sync_names(wal->backend, LAYOUT_WAL_FOLDER);
 }
 
-static struct object *wal_spare_slot(struct wal *wal)
+/* Holds the sync lock. */
+static struct object *wal_free_slot(struct wal *wal)
 {
-    struct object *slot = wal->active == &wal->slots[0] ? &wal->slots[1] : &wal->slots[0];
+    struct object *slot = wal->slots;
+    while (slot == wal->active || slot == wal->spare)
+        slot++;
+    assert(slot < wal->slots + WAL_SLOTS);
     assert(slot->handle == NULL);
     return slot;
 }
 
-/* Makes the segment wal->last_number the active one. The list has room. */
+/* Makes segment joint->number the active one. The list has room. */
 static void wal_install_segment(struct wal *wal, struct object *object, uint64_t bytes,
-                                uint64_t first_version, uint64_t chain)
+                                const struct wal_joint *joint, uint64_t chain)
 {
     assert(wal->segment_count < WAL_SEGMENTS_MAX);
     if (wal->active != NULL)
         object_close(wal->active);
     wal->active = object;
-    wal->active_number = wal->last_number;
+    wal->active_number = joint->number;
     wal->active_bytes = bytes;
     wal->chain = chain;
+    assert(object->appended == WAL_HEADER_SIZE);
+    atomic_store(&wal->copied, WAL_HEADER_SIZE);
+    atomic_store(&wal->end, WAL_HEADER_SIZE);
     wal->segments[wal->segment_count++] = (struct wal_segment){
-        .number = wal->last_number,
-        .first_version = first_version,
+        .number = joint->number,
+        .first_version = joint->last_version + 1,
         .bytes = bytes,
         .needed = true,
     };
-    atomic_fetch_add(&wal->bytes_appended, WAL_HEADER_SIZE);
+    wal_count_bytes(wal, WAL_HEADER_SIZE);
     wal_check(wal);
 }
 
-/* Creates a segment of the next number and makes it the active one. After a failure the object may
- * be there; `*written` says whether a header may be in it. */
-static strata_status wal_add_segment(struct wal *wal, uint64_t bytes, const struct wal_joint *joint,
-                                     bool *written)
+/* A segment of at least `*bytes` that has no header yet: the one made ahead, or a new one. */
+static strata_status wal_take_segment(struct wal *wal, uint64_t *number, uint64_t *bytes,
+                                      struct object **out)
 {
     assert(wal->last_number < OBJECT_NUMBER_MAX);
+    if (wal->spare_ready && wal->spare_bytes >= *bytes) {
+        *out = wal->spare;
+        *number = wal->spare_number;
+        *bytes = wal->spare_bytes;
+        wal->spare = NULL;
+        wal->spare_ready = false;
+        return STRATA_OK;
+    }
     char name[LAYOUT_NAME_SIZE];
-    struct object *object = wal_spare_slot(wal);
+    if (wal->spare_ready) /* Too small, and its number will be too low. */
+        wal_drop_spare(wal);
+    *out = wal_free_slot(wal);
+    *number = ++wal->last_number;
+    layout_wal_name(*number, name);
+    return object_create(wal->backend, name, *bytes, *out);
+}
+
+/* Creates a segment of the next number and makes it the active one. After a failure the object may
+ * be there; `*written` says whether a header may be in it. Sets joint->number. */
+static strata_status wal_add_segment(struct wal *wal, uint64_t bytes, struct wal_joint *joint,
+                                     bool *written)
+{
+    struct object *object;
     uint64_t chain;
     *written = false;
-    layout_wal_name(++wal->last_number, name);
-    TRY(object_create(wal->backend, name, bytes, object));
+    TRY(wal_take_segment(wal, &joint->number, &bytes, &object));
     *written = true;
     const strata_status status = segment_write_header(wal, object, joint, &chain);
     if (status == STRATA_OK)
-        wal_install_segment(wal, object, bytes, joint->last_version + 1, chain);
+        wal_install_segment(wal, object, bytes, joint, chain);
     else
         object_close(object);
     return status;
@@ -205,6 +249,7 @@ strata_status wal_start(struct wal *wal, const strata_backend *backend,
     assert(segment_bytes > WAL_HEADER_SIZE);
     assert(tail->segment_count <= WAL_SEGMENTS_MAX);
     assert(tail->lost_end == 0);
+    assert(!tail->ring_used || tail->end_number == 0);
 
     *wal = (struct wal){
         .backend = backend,
@@ -217,6 +262,8 @@ strata_status wal_start(struct wal *wal, const strata_backend *backend,
     };
     memcpy(wal->segments, tail->segments, tail->segment_count * sizeof(*tail->segments));
     mutex_init(&wal->sync_lock);
+    condition_init(&wal->synced);
+    mutex_init(&wal->copy_lock);
     atomic_store(&wal->appended_version, tail->last_version);
     atomic_store(&wal->durable_version, tail->last_version);
     atomic_store(&wal->manifest, manifest);
@@ -246,25 +293,54 @@ out:
     return status;
 }
 
+void wal_use_ring(struct wal *wal, uint64_t bytes)
+{
+    assert(wal->ring.bytes == NULL);
+    assert(atomic_load(&wal->end) == WAL_HEADER_SIZE);
+    ring_open(wal->backend, LAYOUT_WAL_RING, bytes, &wal->ring);
+}
+
 void wal_close(struct wal *wal)
 {
     if (wal->backend == NULL)
         return;
-    object_close(&wal->slots[0]);
-    object_close(&wal->slots[1]);
+    ring_close(&wal->ring);
+    for (size_t i = 0; i < WAL_SLOTS; i++)
+        object_close(&wal->slots[i]);
+    wal->spare = NULL;
+    wal->spare_ready = false;
+    mutex_destroy(&wal->copy_lock);
+    condition_destroy(&wal->synced);
     mutex_destroy(&wal->sync_lock);
     wal->backend = NULL;
     wal->active = NULL;
 }
 
-/* ---- Rotating ----------------------------------------------------------------------------- */
+/* ---- Copying and rotating ----------------------------------------------------------------- */
 
-/* Syncs the active segment to its end. Holds the sync lock. */
+/* Brings the segment up to `end`. Holds the commit lock or the sync lock. */
+static strata_status wal_copy(struct wal *wal)
+{
+    if (wal->ring.bytes == NULL)
+        return STRATA_OK;
+    mutex_lock(&wal->copy_lock);
+    strata_status status = wal_check_halted(wal);
+    if (status == STRATA_OK &&
+        wal_ring_copy(&wal->ring, wal->active, atomic_load(&wal->end)) != STRATA_OK)
+        status = wal_halt(wal, wal->active_number);
+    if (status == STRATA_OK)
+        atomic_store(&wal->copied, wal->active->appended);
+    mutex_unlock(&wal->copy_lock);
+    return status;
+}
+
+/* Syncs the active segment to its end. Holds the sync lock, or has set `syncing`. */
 static strata_status wal_sync_active(struct wal *wal)
 {
     const uint64_t target = atomic_load(&wal->appended_version);
     if (target <= atomic_load(&wal->durable_version))
         return STRATA_OK;
+    TRY(wal_copy(wal));
     bool skip = false;
 #if STRATA_PLANT == 1
     skip = true;
@@ -281,17 +357,17 @@ static strata_status wal_sync_active(struct wal *wal)
 
 /* Removes what a creation that failed has left. A header that survived would end the log where the
  * active segment ended then: it has to be gone for certain. */
-static strata_status wal_take_back(struct wal *wal, bool written)
+static strata_status wal_take_back(struct wal *wal, uint64_t number, bool written)
 {
     char name[LAYOUT_NAME_SIZE];
     strata_error reason;
     failure_save(&reason);
     if (reason.status == STRATA_EXISTS)
         return failure_restore(&reason); /* Not ours. */
-    layout_wal_name(wal->last_number, name);
+    layout_wal_name(number, name);
     const bool gone = backend_remove(wal->backend, name) == STRATA_OK &&
                       backend_sync_names(wal->backend, LAYOUT_WAL_FOLDER) == STRATA_OK;
-    return gone || !written ? failure_restore(&reason) : wal_halt(wal, wal->last_number);
+    return gone || !written ? failure_restore(&reason) : wal_halt(wal, number);
 }
 
 /* Goes over to a new segment of `bytes`, unless the list is that long. Holds the commit lock. */
@@ -300,20 +376,23 @@ static strata_status wal_go_over(struct wal *wal, uint64_t bytes, uint32_t count
     strata_status status = STRATA_OK;
     bool written;
     mutex_lock(&wal->sync_lock);
+    while (wal->syncing)
+        condition_wait(&wal->synced, &wal->sync_lock, WAL_WAIT_US);
     wal_check(wal);
     TRY_OUT(wal_check_halted(wal));
     TRY_OUT(wal_check_room(wal, count_max));
     TRY_OUT(wal_sync_active(wal));
-    const struct wal_joint joint = {
+    struct wal_joint joint = {
         .previous_number = wal->active_number,
-        .previous_end = wal->active->appended,
+        .previous_end = atomic_load(&wal->end),
         .previous_chain = wal->chain,
         .last_version = atomic_load(&wal->durable_version),
     };
     assert(joint.last_version == atomic_load(&wal->appended_version));
+    assert(joint.previous_end == wal->active->appended || wal->ring.bytes == NULL);
     status = wal_add_segment(wal, bytes, &joint, &written);
     if (status != STRATA_OK)
-        status = wal_take_back(wal, written);
+        status = wal_take_back(wal, joint.number, written);
     wal_check(wal);
 
 out:
@@ -324,9 +403,77 @@ out:
 strata_status wal_rotate(struct wal *wal)
 {
     TRY(wal_check_halted(wal));
-    if (wal->active->appended == WAL_HEADER_SIZE)
+    if (atomic_load(&wal->end) == WAL_HEADER_SIZE)
         return STRATA_OK;
     return wal_go_over(wal, wal->segment_bytes, WAL_SEGMENTS_MAX - WAL_SEGMENTS_SPARE);
+}
+
+/* ---- Making segments ahead ---------------------------------------------------------------- */
+
+/* Closes what was made ahead and removes it; it has held nothing, and its number is not used again. */
+static void wal_give_up_spare(struct wal *wal, struct object *spare)
+{
+    char name[OBJECT_NAME_SIZE];
+    if (spare->handle == NULL)
+        return;
+    memcpy(name, spare->name, sizeof(name));
+    object_close(spare);
+    const strata_status removed = backend_remove(wal->backend, name);
+    (void)removed; /* If it is still there, the next start finds it. */
+}
+
+/* Takes a number and a slot for it, if it is wanted. */
+static bool wal_begin_spare(struct wal *wal)
+{
+    mutex_lock(&wal->sync_lock);
+    const bool used = atomic_load_explicit(&wal->end, memory_order_relaxed) - WAL_HEADER_SIZE >
+                      (wal->active_bytes - WAL_HEADER_SIZE) / 4;
+    const bool wanted = used && wal->spare == NULL && wal->spare_after != wal->active_number &&
+                        atomic_load(&wal->halted_number) == 0 &&
+                        wal->last_number < OBJECT_NUMBER_MAX - 1;
+    if (wanted) {
+        wal->spare = wal_free_slot(wal);
+        wal->spare_number = ++wal->last_number;
+        wal->spare_after = wal->active_number;
+        wal->spare_bytes = wal->active_bytes < wal->segment_bytes_max / 2 ? wal->active_bytes * 2
+                                                                          : wal->segment_bytes_max;
+    }
+    mutex_unlock(&wal->sync_lock);
+    return wanted;
+}
+
+void wal_prepare(struct wal *wal)
+{
+    char name[LAYOUT_NAME_SIZE];
+    if (!wal_begin_spare(wal))
+        return;
+    layout_wal_name(wal->spare_number, name);
+    const bool made =
+        object_create(wal->backend, name, wal->spare_bytes, wal->spare) == STRATA_OK &&
+        object_sync(wal->spare) == STRATA_OK;
+    mutex_lock(&wal->sync_lock);
+    struct object *late = NULL;
+    if (made && wal->spare_number > wal->active_number) {
+        wal->spare_ready = true;
+    } else {
+        late = wal->spare;
+    }
+    mutex_unlock(&wal->sync_lock);
+    if (late == NULL)
+        return;
+    wal_give_up_spare(wal, late);
+    mutex_lock(&wal->sync_lock);
+    wal->spare = NULL; /* Only now is its slot free. */
+    mutex_unlock(&wal->sync_lock);
+}
+
+void wal_drop_spare(struct wal *wal)
+{
+    assert(wal->spare == NULL || wal->spare_ready);
+    if (wal->spare != NULL)
+        wal_give_up_spare(wal, wal->spare);
+    wal->spare = NULL;
+    wal->spare_ready = false;
 }
 
 /* ---- Appending ---------------------------------------------------------------------------- */
@@ -352,7 +499,7 @@ static strata_status wal_disown_record(struct wal *wal, uint64_t version)
 static strata_status wal_make_room(struct wal *wal, uint64_t size)
 {
     TRY(wal_check_halted(wal));
-    if (wal->active->appended + size <= wal->active_bytes)
+    if (wal_end(wal) + size <= wal->active_bytes)
         return STRATA_OK;
     const uint64_t needed = WAL_HEADER_SIZE + size;
     /* Few segments for many commits, and little to set aside for few. */
@@ -368,11 +515,39 @@ static strata_status wal_seal(const struct wal *wal, size_t size, struct buffer 
 {
     uint8_t *padding;
     TRY(buffer_extend(buffer, size - buffer->length, &padding));
-    const uint64_t offset = wal->active->appended;
+    const uint64_t offset = wal_end(wal);
     const struct wal_place place = wal_place_of(&wal->identity, wal->active_number, offset);
     wal_record_seal(record, &place.identity, place.number, place.offset, buffer->data);
     assert(record->size == buffer->length);
     return STRATA_OK;
+}
+
+/* Straight to the segment, which then has all that there is. */
+static strata_status wal_put_straight(struct wal *wal, struct bytes record)
+{
+    mutex_lock(&wal->copy_lock);
+    const strata_status status = object_append(wal->active, record);
+    if (status == STRATA_OK) {
+        atomic_store(&wal->end, wal->active->appended);
+        atomic_store(&wal->copied, wal->active->appended);
+    }
+    mutex_unlock(&wal->copy_lock);
+    return status;
+}
+
+/* Whether the record of `size` goes to the ring, where there is room for it then. */
+static strata_status wal_make_ring_room(struct wal *wal, uint64_t size, bool *fits)
+{
+    uint64_t room = wal_ring_half(&wal->ring);
+    *fits = wal->ring.bytes != NULL && size <= room;
+#if STRATA_PLANT == 19
+    room += wal->ring.size;
+#endif
+    /* Acquire: whoever moved `copied` has read the bytes that may be overwritten from here on. */
+    if (*fits &&
+        wal_end(wal) + size - atomic_load_explicit(&wal->copied, memory_order_acquire) <= room)
+        return STRATA_OK;
+    return wal_copy(wal);
 }
 
 static strata_status wal_not_committed(strata_status status, uint64_t version)
@@ -392,7 +567,10 @@ strata_status wal_append(struct wal *wal, uint64_t version, int64_t time_us, str
         return wal_not_committed(failure(STRATA_TOO_BIG, "a commit of %zu bytes", payload),
                                  version);
     const size_t size = wal_record_size(payload);
+    bool in_ring = false;
     strata_status status = wal_make_room(wal, size);
+    if (status == STRATA_OK)
+        status = wal_make_ring_room(wal, size, &in_ring);
     if (status != STRATA_OK)
         return wal_not_committed(status, version);
 
@@ -408,14 +586,42 @@ strata_status wal_append(struct wal *wal, uint64_t version, int64_t time_us, str
     status = wal_seal(wal, size, record, &sealed);
     if (status != STRATA_OK)
         return wal_not_committed(status, version);
-    if (object_append(wal->active, buffer_view(record)) != STRATA_OK) {
+    if (in_ring) {
+        wal_ring_put(&wal->ring, wal_end(wal), buffer_view(record));
+        /* Release: whoever copies up to here finds the bytes. */
+        atomic_store_explicit(&wal->end, wal_end(wal) + size, memory_order_release);
+    } else if (wal_put_straight(wal, buffer_view(record)) != STRATA_OK) {
         buffer_truncate(record, length);
         return wal_disown_record(wal, version);
     }
     wal->chain = sealed.checksum;
-    atomic_fetch_add(&wal->bytes_appended, size);
-    atomic_store(&wal->appended_version, version);
+    wal_count_bytes(wal, size);
+    /* Release: whoever reads the version finds the end behind its record. */
+    atomic_store_explicit(&wal->appended_version, version, memory_order_release);
     return STRATA_OK;
+}
+
+void wal_mark(struct wal *wal, uint64_t *number, uint64_t *end)
+{
+    mutex_lock(&wal->sync_lock);
+    if (atomic_load(&wal->halted_number) == 0)
+        (void)wal_copy(wal); /* What it cannot copy is not read either. */
+    *number = wal->active_number;
+    *end = atomic_load(&wal->copied);
+    mutex_unlock(&wal->sync_lock);
+}
+
+/* Syncs for all that wait, and lets go of the lock meanwhile: others append, and wait for the next. */
+static strata_status wal_lead(struct wal *wal)
+{
+    assert(!wal->syncing);
+    wal->syncing = true;
+    mutex_unlock(&wal->sync_lock);
+    const strata_status status = wal_sync_active(wal);
+    mutex_lock(&wal->sync_lock);
+    wal->syncing = false;
+    condition_signal_all(&wal->synced);
+    return status;
 }
 
 strata_status wal_sync(struct wal *wal, uint64_t version)
@@ -426,12 +632,13 @@ strata_status wal_sync(struct wal *wal, uint64_t version)
     mutex_lock(&wal->sync_lock);
     wal_check(wal);
     strata_status status = STRATA_OK;
-    if (atomic_load(&wal->durable_version) < version) {
+    while (status == STRATA_OK && atomic_load(&wal->durable_version) < version) {
         status = wal_check_halted(wal);
-        if (status == STRATA_OK)
-            status = wal_sync_active(wal);
+        if (status == STRATA_OK && wal->syncing)
+            condition_wait(&wal->synced, &wal->sync_lock, WAL_WAIT_US);
+        else if (status == STRATA_OK)
+            status = wal_lead(wal);
     }
-    assert(status != STRATA_OK || atomic_load(&wal->durable_version) >= version);
     mutex_unlock(&wal->sync_lock);
     return status;
 }
@@ -501,10 +708,11 @@ strata_status wal_drop_step(struct wal *wal, uint64_t first_needed, bool *more)
 
 uint64_t wal_bytes(struct wal *wal)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = wal->ring.size;
     mutex_lock(&wal->sync_lock);
     for (uint32_t i = 0; i < wal->segment_count; i++)
         bytes += wal->segments[i].bytes;
+    bytes += wal->spare_ready ? wal->spare_bytes : 0;
     mutex_unlock(&wal->sync_lock);
     return bytes;
 }

@@ -14,7 +14,10 @@
  * continues the one before: anything else is loss. Where it is not, the first byte that is no such
  * record ends the log; what lies behind is looked through for records that prove themselves, since
  * each knows of versions that had been durable when it was written: at least all that came before its
- * segment. If anything knows of a durable version that was not read, it is lost. */
+ * segment. If anything knows of a durable version that was not read, it is lost.
+ *
+ * In the last segment of the chain a record may lie in the ring instead, or as well. What is stale
+ * there was sealed for another place, so that each record is taken from wherever it is whole. */
 
 /* A segment from the first that is needed on. */
 struct log_segment {
@@ -31,12 +34,9 @@ struct log_segment {
 };
 
 struct log_reader {
-    const strata_backend *backend;
-    uint64_t first_number;
-    uint64_t first_version;
-    strata_status (*apply)(void *context, const struct wal_record *record);
-    void *context;
+    struct wal_reading what;
     struct wal_scan scan;
+    struct wal_scan ring;                          /* ring_bytes 0: there is none. */
     struct log_segment segments[WAL_SEGMENTS_MAX]; /* By number. */
     uint32_t segment_count;
     bool too_many;
@@ -53,7 +53,7 @@ struct log_reader {
 };
 
 static_assert(sizeof(struct log_reader) + WAL_WINDOW_BYTES <= 64 << 10,
-              "reading the log takes 64 KiB beside a record");
+              "reading the log takes 64 KiB beside a record, without the ring");
 
 static uint64_t greater_of(uint64_t a, uint64_t b)
 {
@@ -74,10 +74,14 @@ static void note_older_segment(struct wal_tail *tail, uint64_t number, uint64_t 
 static int note_listed_segment(void *context, const char *name, uint64_t size)
 {
     struct log_reader *reader = context;
+    const uint64_t last = reader->what.last_number;
     uint64_t number;
+    reader->tail.ring = reader->tail.ring || strcmp(name, LAYOUT_WAL_RING) == 0;
     if (!layout_parse_wal(name, &number) || number == 0 || number > OBJECT_NUMBER_MAX)
         return 0; /* Not one of ours. */
-    if (number < reader->first_number) {
+    if (last != 0 && number > last)
+        return 0;
+    if (number < reader->what.first_number) {
         note_older_segment(&reader->tail, number, size);
         return 0;
     }
@@ -101,7 +105,11 @@ static void know_durable(struct log_reader *reader, uint64_t durable_version, ui
 
 static strata_status open_listed_segment(struct log_reader *reader, uint64_t number)
 {
-    const strata_status status = wal_scan_open(&reader->scan, reader->backend, number);
+    const strata_status status = wal_scan_open(&reader->scan, reader->what.backend, number);
+    struct object *object = &reader->scan.object;
+    if (status == STRATA_OK && number == reader->what.last_number &&
+        object->size > reader->what.last_end)
+        object->size = reader->what.last_end;
     if (status != STRATA_NOT_FOUND)
         return status;
     char name[LAYOUT_NAME_SIZE];
@@ -141,11 +149,11 @@ static void leave_strays_out(struct log_reader *reader)
     }
 }
 
-/* Looks through [offset, end of the open segment) for what it may know. */
-static strata_status note_traces(struct log_reader *reader, uint64_t offset,
-                                 struct wal_traces *traces)
+/* Looks through [offset, end) for what it may know. */
+static strata_status note_traces(struct log_reader *reader, struct wal_scan *scan, uint64_t offset,
+                                 uint64_t end, struct wal_traces *traces)
 {
-    TRY(wal_scan_traces(&reader->scan, offset, reader->scan.object.size, traces));
+    TRY(wal_scan_traces(scan, offset, end, traces));
     know_durable(reader, traces->durable_version, traces->manifest);
     reader->trace_count += traces->count;
     reader->highest_version = greater_of(reader->highest_version, traces->max_version);
@@ -157,7 +165,7 @@ static strata_status search_unchained_segment(struct log_reader *reader,
 {
     struct wal_traces traces;
     TRY(open_listed_segment(reader, segment->number));
-    TRY(note_traces(reader, WAL_HEADER_SIZE, &traces));
+    TRY(note_traces(reader, &reader->scan, WAL_HEADER_SIZE, reader->scan.object.size, &traces));
     if (segment->headed)
         return STRATA_OK;
     segment->first_version = traces.min_version;
@@ -206,22 +214,56 @@ struct log_extent {
     uint64_t end;
     uint64_t limit;
     bool apply;
+    bool ring; /* Some of it may be there. */
 };
+
+#if STRATA_PLANT == 20
+/* Takes what an earlier lap left in the ring. */
+static strata_status take_stale(struct log_reader *reader, bool *found, struct wal_record *out)
+{
+    const uint64_t lap = reader->ring.ring_bytes;
+    if (*found || reader->offset < lap + WAL_HEADER_SIZE)
+        return STRATA_OK;
+    const uint64_t before = reader->offset - lap;
+    TRY(wal_scan_record(&reader->ring, before, before + lap, found, out));
+    out->version = reader->next_version;
+    return STRATA_OK;
+}
+#endif
+
+/* The record at reader->offset that continues the log; `*found` false if there is none. */
+static strata_status next_record(struct log_reader *reader, const struct log_extent *extent,
+                                 bool *found, struct wal_record *out)
+{
+    bool whole;
+    TRY(wal_scan_record(&reader->scan, reader->offset, extent->end, &whole, out));
+    *found = whole && record_continues(reader, out, extent->limit);
+    if (*found || !extent->ring)
+        return STRATA_OK;
+    const uint64_t end = reader->offset + reader->ring.ring_bytes;
+    TRY(wal_scan_record(&reader->ring, reader->offset, end, &whole, out));
+    *found = whole && record_continues(reader, out, extent->limit);
+#if STRATA_PLANT == 20
+    TRY(take_stale(reader, found, out));
+#endif
+    reader->tail.ring_used = reader->tail.ring_used || (*found && extent->apply);
+    return STRATA_OK;
+}
 
 /* Reads from reader->offset to the end of `extent`, or to what is no record that continues the log. */
 static strata_status read_segment_records(struct log_reader *reader,
                                           const struct log_extent *extent)
 {
     for (;;) {
-        bool whole;
+        bool found;
         struct wal_record record;
-        TRY(wal_scan_record(&reader->scan, reader->offset, extent->end, &whole, &record));
-        if (!whole || !record_continues(reader, &record, extent->limit))
+        TRY(next_record(reader, extent, &found, &record));
+        if (!found)
             return STRATA_OK;
         know_durable(reader, record.durable_version, record.manifest);
         reader->highest_version = greater_of(reader->highest_version, record.version);
-        if (extent->apply && record.version >= reader->first_version) {
-            TRY(reader->apply(reader->context, &record));
+        if (extent->apply && record.version >= reader->what.first_version) {
+            TRY(reader->what.apply(reader->what.context, &record));
             reader->tail.last_version = record.version;
             reader->tail.last_time_us = record.time_us;
         }
@@ -260,6 +302,21 @@ static strata_status hold_back_last(struct log_reader *reader, uint32_t index,
     return STRATA_OK;
 }
 
+/* Behind the end of the log: what the segment knows and, of the last one, the ring. A record that both
+ * have is counted once. */
+static strata_status note_traces_behind(struct log_reader *reader, bool ring)
+{
+    struct wal_traces traces;
+    const uint64_t offset = reader->offset;
+    TRY(note_traces(reader, &reader->scan, offset, reader->scan.object.size, &traces));
+    const uint64_t count = traces.count;
+    if (!ring)
+        return STRATA_OK;
+    TRY(note_traces(reader, &reader->ring, offset, offset + reader->ring.ring_bytes, &traces));
+    reader->trace_count -= traces.count < count ? traces.count : count;
+    return STRATA_OK;
+}
+
 static strata_status read_chained_segment(struct log_reader *reader, uint32_t index)
 {
     const struct log_segment *segment = &reader->segments[index];
@@ -273,25 +330,26 @@ static strata_status read_chained_segment(struct log_reader *reader, uint32_t in
     struct log_extent extent = {.end = size, .limit = UINT64_MAX, .apply = true};
     if (next != NULL)
         extent.limit = next->first_version;
+    extent.ring = next == NULL && reader->ring.ring_bytes > 0;
+    if (extent.ring)
+        wal_scan_turn(&reader->ring, segment->number);
     if (next != NULL && next->previous_number == segment->number) {
         extent.end = next->previous_end < size ? next->previous_end : size;
     } else {
         if (broken != NULL && broken->first_version < extent.limit)
             extent.limit = broken->first_version;
-        if (next != NULL ? next->first_version > reader->first_version : broken != NULL)
+        if (next != NULL ? next->first_version > reader->what.first_version : broken != NULL)
             TRY(hold_back_last(reader, index, &extent));
     }
     TRY(read_segment_records(reader, &extent));
-
-    struct wal_traces traces;
-    return note_traces(reader, reader->offset, &traces);
+    return note_traces_behind(reader, extent.ring);
 }
 
 /* Whether everything between what has been read, of `segment`, and `next` is there or not needed. */
 static bool segment_leads_to(const struct log_reader *reader, const struct log_segment *segment,
                              const struct log_segment *next)
 {
-    if (next->first_version <= reader->first_version)
+    if (next->first_version <= reader->what.first_version)
         return true;
     return next->previous_number == segment->number && next->previous_end == reader->offset &&
            next->previous_chain == reader->chain && next->first_version == reader->next_version;
@@ -305,7 +363,7 @@ static strata_status note_unread_segments(struct log_reader *reader, uint32_t in
         if (!reader->segments[index].chained)
             continue; /* Searched already. */
         TRY(open_listed_segment(reader, reader->segments[index].number));
-        TRY(note_traces(reader, WAL_HEADER_SIZE, &traces));
+        TRY(note_traces(reader, &reader->scan, WAL_HEADER_SIZE, reader->scan.object.size, &traces));
     }
     return STRATA_OK;
 }
@@ -335,18 +393,18 @@ static void end_log(struct log_reader *reader, const struct log_segment *before,
 /* The segment that keeps the first of the chain from being what the manifest says. */
 static uint64_t missing_first(const struct log_reader *reader, const struct log_segment *first)
 {
-    if (first->number == reader->first_number)
+    if (first->number == reader->what.first_number)
         return first->number;
-    return greater_of(first->previous_number, reader->first_number);
+    return greater_of(first->previous_number, reader->what.first_number);
 }
 
 static strata_status read_chain(struct log_reader *reader)
 {
-    reader->suspect = reader->first_number;
+    reader->suspect = reader->what.first_number;
     uint32_t index = next_chained_segment(reader, 0);
     if (index == reader->segment_count)
         return STRATA_OK;
-    if (reader->segments[index].first_version > reader->first_version) {
+    if (reader->segments[index].first_version > reader->what.first_version) {
         reader->suspect = missing_first(reader, &reader->segments[index]);
         return note_unread_segments(reader, index);
     }
@@ -398,13 +456,15 @@ static void conclude_tail(struct log_reader *reader)
 
 static strata_status read_log(struct log_reader *reader)
 {
-    TRY(backend_list(reader->backend, LAYOUT_WAL_FOLDER, note_listed_segment, reader));
+    TRY(backend_list(reader->what.backend, LAYOUT_WAL_FOLDER, note_listed_segment, reader));
     if (reader->too_many)
         return failure_at(STRATA_CORRUPT, LAYOUT_WAL_FOLDER, 0, "the log has over %d segments",
                           WAL_SEGMENTS_MAX);
     for (uint32_t i = 0; i < reader->segment_count; i++)
         TRY(read_segment_header(reader, &reader->segments[i]));
     leave_strays_out(reader);
+    if (reader->tail.ring && reader->what.last_number == 0)
+        TRY(wal_scan_open_ring(&reader->ring, reader->what.backend));
     for (uint32_t i = 0; i < reader->segment_count; i++) {
         if (!reader->segments[i].chained)
             TRY(search_unchained_segment(reader, &reader->segments[i]));
@@ -414,33 +474,27 @@ static strata_status read_log(struct log_reader *reader)
     return STRATA_OK;
 }
 
-strata_status wal_read(const strata_backend *backend, const strata_allocator *allocator,
-                       const struct identity *identity, uint64_t first_number,
-                       uint64_t first_version,
-                       strata_status (*apply)(void *context, const struct wal_record *record),
-                       void *context, struct wal_tail *out)
+strata_status wal_read(const struct wal_reading *reading, struct wal_tail *out)
 {
-    assert(first_number > 0);
-    assert(first_version > 0);
-    assert(apply != NULL);
+    assert(reading->first_number > 0);
+    assert(reading->first_version > 0);
+    assert(reading->apply != NULL);
 
-    struct log_reader *reader = allocate_zeroed(allocator, sizeof(*reader));
+    struct log_reader *reader = allocate_zeroed(reading->allocator, sizeof(*reader));
     if (reader == NULL)
         return failure(STRATA_NO_MEMORY, "no memory to read the log");
-    reader->backend = backend;
-    reader->first_number = first_number;
-    reader->first_version = first_version;
-    reader->apply = apply;
-    reader->context = context;
+    reader->what = *reading;
     reader->time_us = INT64_MIN;
-    reader->tail.last_version = first_version - 1;
-    reader->tail.last_number = first_number - 1;
-    wal_scan_init(&reader->scan, allocator, identity);
+    reader->tail.last_version = reading->first_version - 1;
+    reader->tail.last_number = reading->first_number - 1;
+    wal_scan_init(&reader->scan, reading->allocator, reading->identity);
+    wal_scan_init(&reader->ring, reading->allocator, reading->identity);
 
     const strata_status status = read_log(reader);
     if (status == STRATA_OK)
         *out = reader->tail;
+    wal_scan_release(&reader->ring);
     wal_scan_release(&reader->scan);
-    release(allocator, reader, sizeof(*reader));
+    release(reading->allocator, reader, sizeof(*reader));
     return status;
 }

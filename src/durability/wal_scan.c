@@ -6,8 +6,10 @@
 
 #include <assert.h>
 
-/* Bytes hashed in vain for each byte looked through, at most. */
-enum { WAL_VAIN_FACTOR = 8 };
+enum {
+    WAL_VAIN_FACTOR = 8,           /* Bytes hashed in vain for each byte looked through, at most. */
+    WAL_RING_BYTES_MAX = 64 << 20, /* Of a ring; one that claims more is none. */
+};
 
 struct wal_place wal_place_of(const struct identity *identity, uint64_t number, uint64_t offset)
 {
@@ -45,10 +47,53 @@ strata_status wal_scan_open(struct wal_scan *scan, const strata_backend *backend
     return object_open(backend, name, &scan->object);
 }
 
+strata_status wal_scan_open_ring(struct wal_scan *scan, const strata_backend *backend)
+{
+    assert(scan->object.handle == NULL);
+    const strata_status status = object_open(backend, LAYOUT_WAL_RING, &scan->object);
+    if (status != STRATA_OK)
+        return status == STRATA_NOT_FOUND ? STRATA_OK : status;
+    const uint64_t size = scan->object.size;
+    if (size % RING_PAGE_SIZE == 0 && size <= WAL_RING_BYTES_MAX)
+        scan->ring_bytes = size;
+    else
+        object_close(&scan->object);
+    return STRATA_OK;
+}
+
+void wal_scan_turn(struct wal_scan *scan, uint64_t number)
+{
+    assert(scan->ring_bytes > 0);
+    scan->number = number;
+    scan->start = 0;
+    scan->length = 0;
+}
+
+/* How much there is from `offset` on. In a ring there is always as much as it holds. */
+static uint64_t wal_scan_left(const struct wal_scan *scan, uint64_t offset)
+{
+    return scan->ring_bytes > 0 ? scan->ring_bytes : scan->object.size - offset;
+}
+
+static inline bool wal_scan_has(const struct wal_scan *scan, uint64_t offset, uint64_t end)
+{
+    return scan->ring_bytes > 0 ? end <= offset + scan->ring_bytes : end <= scan->object.size;
+}
+
+static strata_status wal_scan_read(struct wal_scan *scan, uint64_t offset, size_t size)
+{
+    if (scan->ring_bytes == 0)
+        return object_read(&scan->object, offset, scan->data, size);
+    const uint64_t at = offset % scan->ring_bytes;
+    const size_t first = size < scan->ring_bytes - at ? size : (size_t)(scan->ring_bytes - at);
+    TRY(object_read(&scan->object, at, scan->data, first));
+    return object_read(&scan->object, 0, scan->data + first, size - first);
+}
+
 /* Moves the window to `offset` and fills it with at least `size` bytes. */
 static strata_status wal_scan_fill(struct wal_scan *scan, uint64_t offset, size_t size)
 {
-    const uint64_t left = scan->object.size - offset;
+    const uint64_t left = wal_scan_left(scan, offset);
     assert(size <= left);
     size_t wanted = size > WAL_WINDOW_BYTES ? size : WAL_WINDOW_BYTES;
     if (wanted > left)
@@ -63,7 +108,7 @@ static strata_status wal_scan_fill(struct wal_scan *scan, uint64_t offset, size_
                            scan->object.name);
         scan->capacity = wanted;
     }
-    TRY(object_read(&scan->object, offset, scan->data, wanted));
+    TRY(wal_scan_read(scan, offset, wanted));
     scan->start = offset;
     scan->length = wanted;
     return STRATA_OK;
@@ -74,7 +119,7 @@ static strata_status wal_scan_view(struct wal_scan *scan, uint64_t offset, size_
                                    struct bytes *out)
 {
     assert(size > 0);
-    assert(offset <= scan->object.size && size <= scan->object.size - offset);
+    assert(wal_scan_has(scan, offset, offset + size));
     if (offset < scan->start || offset - scan->start > scan->length ||
         scan->length - (size_t)(offset - scan->start) < size)
         TRY(wal_scan_fill(scan, offset, size));
@@ -118,7 +163,7 @@ strata_status wal_scan_header(struct wal_scan *scan, bool *whole, struct wal_hea
 strata_status wal_scan_record(struct wal_scan *scan, uint64_t offset, uint64_t end, bool *whole,
                               struct wal_record *out)
 {
-    assert(end <= scan->object.size);
+    assert(wal_scan_has(scan, offset, end));
     *whole = false;
     if (offset > end || end - offset < WAL_RECORD_HEADER_SIZE)
         return STRATA_OK;
@@ -169,7 +214,7 @@ strata_status wal_scan_traces(struct wal_scan *scan, uint64_t offset, uint64_t e
                               struct wal_traces *out)
 {
     assert(offset % 8 == 0);
-    assert(end <= scan->object.size);
+    assert(wal_scan_has(scan, offset, end));
     struct wal_traces traces = {.min_version = UINT64_MAX};
     uint64_t vain_bytes = offset < end ? WAL_VAIN_FACTOR * (end - offset) : 0;
     while (offset < end && end - offset >= WAL_RECORD_HEADER_SIZE) {

@@ -22,6 +22,8 @@ struct wal_scan {
     struct identity identity;
     uint64_t number;
     struct object object;
+    uint64_t
+        ring_bytes; /* Not 0: `object` is a ring of that size, read as if it were the segment. */
     uint8_t *data;
     size_t capacity;
     uint64_t start; /* `data` holds [start, start + length) of the object. */
@@ -31,6 +33,14 @@ struct wal_scan {
 void wal_scan_init(struct wal_scan *scan, const strata_allocator *allocator,
                    const struct identity *identity);
 void wal_scan_release(struct wal_scan *scan);
+
+/* Opens the ring, if there is one: ring_bytes is not 0 then, and that many bytes of segment
+ * scan->number can be looked at from anywhere. Fails with STRATA_IO. */
+STRATA_CHECKED strata_status wal_scan_open_ring(struct wal_scan *scan,
+                                                const strata_backend *backend);
+
+/* Of a ring: goes over to the bytes of segment `number`. */
+void wal_scan_turn(struct wal_scan *scan, uint64_t number);
 
 /* Goes over to segment `number`. Fails with STRATA_NOT_FOUND if there is none. */
 STRATA_CHECKED strata_status wal_scan_open(struct wal_scan *scan, const strata_backend *backend,

@@ -1,40 +1,16 @@
 #include "format/frame.h"
 
-#include "core/varint.h"
+#include "format/frame_row.h"
 #include "format/part.h"
 #include "format/place.h"
-#include "layout/key.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-enum {
-    FRAME_OFFSET_SIZE = 2,
-    FRAME_ROW_KIND = 0x0f,
-    FRAME_ROW_TO = 0x10,
-    FRAME_ROW_EXPIRES = 0x20
-};
 static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX - FRAME_HEADER_SIZE - FRAME_ROW_ALIGNMENT,
               "behind the longest prefix, a row's offset still fits in 16 bits");
 static_assert(FRAME_BYTES_MAX / FRAME_ROW_ALIGNMENT <= 1 << PART_OFFSET_BITS,
               "buckets can name every row");
-
-/* The next multiple of FRAME_ROW_ALIGNMENT. */
-static inline size_t frame_aligned(size_t size)
-{
-    return (size + FRAME_ROW_ALIGNMENT - 1) & ~(size_t)(FRAME_ROW_ALIGNMENT - 1);
-}
-
-/* Where the rows begin, and where they end and their offsets begin. */
-static inline uint32_t frame_rows_begin(const struct frame *frame)
-{
-    return (uint32_t)frame_aligned(FRAME_HEADER_SIZE + frame->prefix.length);
-}
-
-static inline uint32_t frame_rows_end(const struct frame *frame)
-{
-    return frame->used - (uint32_t)frame->row_count * FRAME_OFFSET_SIZE;
-}
 
 uint32_t frame_units_claimed(const uint8_t *header)
 {
@@ -110,7 +86,7 @@ strata_status frame_open(struct bytes bytes, size_t unit_size, uint64_t seed, st
         return failure(STRATA_CORRUPT, "frame fails its checksum");
 
     const uint8_t *header = bytes.data;
-    const struct frame frame = {
+    struct frame frame = {
         .bytes = bytes,
         .prefix = bytes_of(header + FRAME_HEADER_SIZE, load_u16(header + 18)),
         .base_from = load_u64(header + 24),
@@ -121,24 +97,13 @@ strata_status frame_open(struct bytes bytes, size_t unit_size, uint64_t seed, st
         .kind = header[8],
     };
     TRY(frame_check_header(&frame, unit_size));
+    if (frame.row_count > 0)
+        frame.offsets = bytes.data + frame_rows_end(&frame);
     *out = frame;
     return STRATA_OK;
 }
 
-/* The fields of a row as they are written: found, and inside the row, but not yet believed. */
-struct frame_fields {
-    const uint8_t *suffix;
-    size_t suffix_length;
-    size_t value_length;
-    uint64_t from_delta;
-    uint64_t time_delta;
-    uint64_t to_delta;
-    int64_t expires_us;
-    uint8_t flags;
-};
-
-/* varint_decode, inlined: behind the integer at `at`, or NULL if there is none before `end`. */
-static inline const uint8_t *frame_read_varint(const uint8_t *at, const uint8_t *end, uint64_t *out)
+const uint8_t *frame_read_varint_slowly(const uint8_t *at, const uint8_t *end, uint64_t *out)
 {
     uint64_t value = 0;
     unsigned shift = 0;
@@ -156,38 +121,6 @@ static inline const uint8_t *frame_read_varint(const uint8_t *at, const uint8_t 
     return at;
 }
 
-/* Reads the row at `at`. Returns where it ends, or NULL if that is behind `end`. */
-static inline const uint8_t *frame_read_fields(const uint8_t *at, const uint8_t *end,
-                                               struct frame_fields *out)
-{
-    uint64_t suffix_length, value_length;
-    out->flags = *at++;
-    at = frame_read_varint(at, end, &suffix_length);
-    at = at == NULL ? NULL : frame_read_varint(at, end, &value_length);
-    at = at == NULL ? NULL : frame_read_varint(at, end, &out->from_delta);
-    at = at == NULL ? NULL : frame_read_varint(at, end, &out->time_delta);
-    out->to_delta = 0;
-    if (at != NULL && (out->flags & FRAME_ROW_TO) != 0)
-        at = frame_read_varint(at, end, &out->to_delta);
-    if (at == NULL)
-        return NULL;
-    out->expires_us = 0;
-    if ((out->flags & FRAME_ROW_EXPIRES) != 0) {
-        if (end - at < 8)
-            return NULL;
-        out->expires_us = (int64_t)load_u64(at);
-        at += 8;
-    }
-
-    const size_t left = (size_t)(end - at);
-    if (suffix_length > left || value_length > left - suffix_length)
-        return NULL;
-    out->suffix = at;
-    out->suffix_length = (size_t)suffix_length;
-    out->value_length = (size_t)value_length;
-    return at + suffix_length + value_length;
-}
-
 uint32_t frame_row_offset(const uint8_t *frame, unsigned index)
 {
     const uint32_t row_count = load_u16(frame + 16);
@@ -195,37 +128,8 @@ uint32_t frame_row_offset(const uint8_t *frame, unsigned index)
     return load_u16(frame + load_u32(frame + 12) - (row_count - index) * FRAME_OFFSET_SIZE);
 }
 
-/* Every row, with its padding, reaches from its offset to that of the next, the last one to the
- * offsets. */
-static inline bool frame_find_row(const struct frame *frame, unsigned index, const uint8_t **at,
-                                  const uint8_t **end)
-{
-    const uint32_t rows_end = frame_rows_end(frame);
-    const uint8_t *const offset = frame->bytes.data + rows_end + (size_t)index * FRAME_OFFSET_SIZE;
-    const uint32_t first = load_u16(offset);
-    const uint32_t last =
-        index + 1 < frame->row_count ? load_u16(offset + FRAME_OFFSET_SIZE) : rows_end;
-    if (first < frame_rows_begin(frame) || first >= last || last > rows_end ||
-        ((first | last) & (FRAME_ROW_ALIGNMENT - 1)) != 0)
-        return false;
-    *at = frame->bytes.data + first;
-    *end = frame->bytes.data + last;
-    return true;
-}
-
-/* Row `index`, whose value ends where its padding begins. */
-static inline bool frame_read_row(const struct frame *frame, unsigned index,
-                                  struct frame_fields *out)
-{
-    const uint8_t *at, *end;
-    if (!frame_find_row(frame, index, &at, &end))
-        return false;
-    const uint8_t *const value_end = frame_read_fields(at, end, out);
-    return value_end != NULL && end - value_end < FRAME_ROW_ALIGNMENT;
-}
-
 /* What is wrong with the length of a key, or NULL. */
-static inline const char *frame_key_fault(const struct frame *frame, size_t length, uint8_t kind)
+static const char *frame_key_fault(const struct frame *frame, size_t length, uint8_t kind)
 {
     if (length > STORAGE_KEY_SIZE_MAX)
         return "its key is too long";
@@ -241,8 +145,7 @@ static inline const char *frame_key_fault(const struct frame *frame, size_t leng
 }
 
 /* What is wrong with the numbers of a row, or NULL. */
-static inline const char *frame_number_fault(const struct frame *frame,
-                                             const struct frame_fields *fields)
+static const char *frame_number_fault(const struct frame *frame, const struct frame_fields *fields)
 {
     if (fields->from_delta > UINT64_MAX - frame->base_from)
         return "its version is over 64 bits";
@@ -276,35 +179,20 @@ static strata_status frame_refuse_unread(const struct frame *frame, unsigned ind
                             "it is not inside its bounds");
 }
 
-/* Believes the fields of a row, or not. */
-static inline strata_status frame_take_row(const struct frame *frame,
-                                           const struct frame_fields *fields, struct frame_row *out)
+/* Fails for a row whose fields are not to be believed. */
+static strata_status frame_refuse_fields(const struct frame *frame,
+                                         const struct frame_fields *fields)
 {
     const uint8_t kind = fields->flags & FRAME_ROW_KIND;
-    const struct bytes value =
-        bytes_of(fields->suffix + fields->suffix_length, fields->value_length);
     const char *fault = frame_number_fault(frame, fields);
     if (fault == NULL)
         fault = frame_key_fault(frame, frame->prefix.length + fields->suffix_length, kind);
     if (fault == NULL &&
         (fields->flags & ~(FRAME_ROW_KIND | FRAME_ROW_TO | FRAME_ROW_EXPIRES)) != 0)
         fault = "it has unknown flags";
-    if (fault == NULL && !row_value_valid(kind, value))
+    if (fault == NULL)
         fault = "its kind is unknown or its value not one of its kind";
-    if (fault != NULL)
-        return frame_refuse_row(fields->flags, fault);
-
-    const uint64_t from = frame->base_from + fields->from_delta;
-    *out = (struct frame_row){
-        .suffix = bytes_of(fields->suffix, fields->suffix_length),
-        .value = value,
-        .from = from,
-        .to = (fields->flags & FRAME_ROW_TO) != 0 ? from + fields->to_delta : 0,
-        .time_us = (int64_t)((uint64_t)frame->base_time + fields->time_delta),
-        .expires_us = fields->expires_us,
-        .kind = kind,
-    };
-    return STRATA_OK;
+    return frame_refuse_row(fields->flags, fault);
 }
 
 strata_status frame_row_at(const struct frame *frame, unsigned index, struct frame_row *out)
@@ -313,7 +201,7 @@ strata_status frame_row_at(const struct frame *frame, unsigned index, struct fra
     struct frame_fields fields;
     if (!frame_read_row(frame, index, &fields))
         return frame_refuse_unread(frame, index);
-    return frame_take_row(frame, &fields, out);
+    return frame_take_row(frame, &fields, out) ? STRATA_OK : frame_refuse_fields(frame, &fields);
 }
 
 strata_status frame_row_at_offset(const struct frame *frame, uint32_t offset, struct frame_row *out)
@@ -326,7 +214,7 @@ strata_status frame_row_at_offset(const struct frame *frame, uint32_t offset, st
     const uint8_t *const at = frame->bytes.data + offset;
     if (frame_read_fields(at, frame->bytes.data + rows_end, &fields) == NULL)
         return frame_refuse_row(*at, "it is not inside its bounds");
-    return frame_take_row(frame, &fields, out);
+    return frame_take_row(frame, &fields, out) ? STRATA_OK : frame_refuse_fields(frame, &fields);
 }
 
 /* Whether the prefix, with which all keys begin, settles where `key` belongs. If not, `rest` is what
@@ -357,6 +245,42 @@ static inline strata_status frame_row_before(const struct frame *frame, unsigned
     return STRATA_OK;
 }
 
+void frame_move(struct frame *frame, const uint8_t *to)
+{
+    frame->bytes.data = to;
+    frame->prefix.data = to + FRAME_HEADER_SIZE;
+    if (frame->row_count > 0)
+        frame->offsets = to + frame_rows_end(frame);
+    frame->heads = NULL;
+}
+
+void frame_add_heads(struct frame *frame, void *to)
+{
+    assert(frame->row_count > 0);
+    assert((uintptr_t)to % sizeof(uint64_t) == 0);
+    uint64_t *heads = to;
+    for (unsigned i = 0; i < frame->row_count; i++) {
+        struct frame_fields fields;
+        if (!frame_read_row(frame, i, &fields))
+            return;
+        heads[i] = bytes_head(bytes_of(fields.suffix, fields.suffix_length));
+    }
+    uint8_t *offsets = (uint8_t *)(heads + frame->row_count);
+    memcpy(offsets, frame->offsets, (size_t)frame->row_count * FRAME_OFFSET_SIZE);
+    frame->heads = heads;
+    frame->offsets = offsets;
+}
+
+/* The first of `count` > 0 heads, in order, that is not below `head`; without a branch that depends on
+ * them. */
+static inline unsigned heads_lower_bound(const uint64_t *heads, unsigned count, uint64_t head)
+{
+    const uint64_t *low = heads;
+    for (; count > 1; count -= count / 2)
+        low += low[count / 2 - 1] < head ? count / 2 : 0;
+    return (unsigned)(low - heads) + (*low < head);
+}
+
 /* The first row of [low, high) at or after (prefix and `rest`, from); `high` if there is none. */
 static inline strata_status frame_search(const struct frame *frame, struct bytes rest,
                                          uint64_t from, unsigned low, unsigned high, unsigned *out)
@@ -374,6 +298,41 @@ static inline strata_status frame_search(const struct frame *frame, struct bytes
     return STRATA_OK;
 }
 
+/* As frame_search; `probe` in [low, high) goes ahead in growing steps. */
+static strata_status frame_search_near(const struct frame *frame, struct bytes rest, uint64_t from,
+                                       unsigned low, unsigned high, unsigned probe, unsigned *out)
+{
+    for (unsigned step = 1; probe < high; step *= 2) {
+        bool before = false;
+        TRY(frame_row_before(frame, probe, rest, from, &before));
+        if (!before) {
+            high = probe;
+            break;
+        }
+        low = probe + 1;
+        probe = step <= high - low ? low + step - 1 : high;
+    }
+    return frame_search(frame, rest, from, low, high, out);
+}
+
+/* By heads, and among rows whose heads are those of `rest` by themselves. */
+static strata_status frame_search_heads(const struct frame *frame, struct bytes rest, uint64_t from,
+                                        unsigned near, unsigned *out)
+{
+    const uint64_t head = bytes_head(rest);
+    const unsigned low = heads_lower_bound(frame->heads, frame->row_count, head);
+    unsigned high = low;
+    for (unsigned step = 1; high < frame->row_count && frame->heads[high] == head; step *= 2)
+        high = step < frame->row_count - high ? high + step : frame->row_count;
+    if (high == low) {
+        *out = low;
+        return STRATA_OK;
+    }
+    /* Rows up to `high` may have larger heads: no matter. */
+    return frame_search_near(frame, rest, from, low, high, near >= low && near < high ? near : low,
+                             out);
+}
+
 strata_status frame_lower_bound(const struct frame *frame, struct bytes key, uint64_t from,
                                 unsigned *out)
 {
@@ -381,6 +340,8 @@ strata_status frame_lower_bound(const struct frame *frame, struct bytes key, uin
     struct bytes rest;
     if (frame_prefix_settles(frame, key, &rest, out))
         return STRATA_OK;
+    if (frame->heads != NULL)
+        return frame_search_heads(frame, rest, from, 0, out);
     return frame_search(frame, rest, from, 0, frame->row_count, out);
 }
 
@@ -393,19 +354,9 @@ strata_status frame_lower_bound_near(const struct frame *frame, struct bytes key
     if (frame_prefix_settles(frame, key, &rest, out))
         return STRATA_OK;
 
-    /* Rows before `low` come before the target, `probe` goes ahead in growing steps. */
-    unsigned low = 0, high = frame->row_count, probe = near;
-    for (unsigned step = 1; probe < high; step *= 2) {
-        bool before = false;
-        TRY(frame_row_before(frame, probe, rest, from, &before));
-        if (!before) {
-            high = probe;
-            break;
-        }
-        low = probe + 1;
-        probe = step <= high - low ? low + step - 1 : high;
-    }
-    return frame_search(frame, rest, from, low, high, out);
+    if (frame->heads != NULL)
+        return frame_search_heads(frame, rest, from, near, out);
+    return frame_search_near(frame, rest, from, 0, frame->row_count, near, out);
 }
 
 static bool frame_all_zero(const uint8_t *from, const uint8_t *to)

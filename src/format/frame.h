@@ -55,7 +55,7 @@ enum frame_kind {
     FRAME_VALUES = 7 /* Reserved: values that rows of kind ROW_SHARED_VALUE name. */
 };
 
-/* A frame whose checksum and header have been checked. Borrows the bytes. */
+/* A frame whose checksum and header have been checked. Borrows the bytes, and the heads. */
 struct frame {
     struct bytes bytes; /* All units. */
     struct bytes prefix;
@@ -65,6 +65,8 @@ struct frame {
     uint16_t units;
     uint16_t row_count;
     uint8_t kind;
+    const uint8_t *offsets; /* Of its rows: in its bytes, or a copy. NULL if it has no rows. */
+    const uint64_t *heads;  /* NULL: none. */
 };
 
 /* One row inside a frame; its key is the frame's prefix, then `suffix`. */
@@ -104,7 +106,20 @@ uint32_t frame_row_offset(const uint8_t *frame, unsigned index);
 STRATA_CHECKED strata_status frame_lower_bound(const struct frame *frame, struct bytes key,
                                                uint64_t from, unsigned *out);
 
-/* The same, and sooner if it is at row `near` <= row_count or a little behind it. */
+/* For a frame whose bytes have been copied to `to`. It has no heads there. */
+void frame_move(struct frame *frame, const uint8_t *to);
+
+/* Makes searches of a frame of rows quicker: puts beside it, for each row, the first eight bytes of its
+ * key after the prefix, with zeros behind, as a big-endian number, and behind these a copy of the
+ * offsets. Does nothing if a row cannot be read. `to` has frame_heads_size bytes and is aligned to 8. */
+void frame_add_heads(struct frame *frame, void *to);
+
+static inline size_t frame_heads_size(size_t row_count)
+{
+    return row_count * (sizeof(uint64_t) + sizeof(uint16_t));
+}
+
+/* The same as frame_lower_bound, and sooner if it is at row `near` <= row_count or a little behind it. */
 STRATA_CHECKED strata_status frame_lower_bound_near(const struct frame *frame, struct bytes key,
                                                     uint64_t from, unsigned near, unsigned *out);
 

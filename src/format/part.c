@@ -62,16 +62,6 @@ static uint16_t bucket_tag(uint64_t hash)
     return (uint16_t)(hash >> 48);
 }
 
-uint32_t bucket_match(const uint8_t bucket[BUCKET_SIZE], uint64_t hash)
-{
-    const uint16_t tag = bucket_tag(hash);
-    uint32_t matches = 0;
-    for (unsigned slot = 0; slot < BUCKET_SLOTS; slot++)
-        matches |= (uint32_t)(load_u16(bucket + slot * (size_t)2) == tag) << slot;
-    const unsigned count = bucket[60] < BUCKET_SLOTS ? bucket[60] : BUCKET_SLOTS;
-    return matches & (((uint32_t)1 << count) - 1);
-}
-
 bool bucket_add(uint8_t bucket[BUCKET_SIZE], uint64_t hash, uint32_t place)
 {
     const unsigned slot = bucket[60];

@@ -107,8 +107,25 @@ static inline uint32_t row_place_offset(uint32_t place)
     return (place & (((uint32_t)1 << PART_OFFSET_BITS) - 1)) * FRAME_ROW_ALIGNMENT;
 }
 
+/* Which of four tags are zero, a bit each. */
+static inline uint32_t bucket_zero_tags(uint64_t tags)
+{
+    const uint64_t low = 0x7fff7fff7fff7fff;
+    const uint64_t zero = ~(((tags & low) + low) | tags | low);
+    /* Brings bits 15, 31, 47 and 63 next to each other. */
+    return (uint32_t)((zero >> 15) * 0x0001000200040008 >> 48 & 15);
+}
+
 /* Where the slots of `bucket` match the tag of `hash`, a bit each; bounded by its count. */
-uint32_t bucket_match(const uint8_t bucket[BUCKET_SIZE], uint64_t hash);
+static inline uint32_t bucket_match(const uint8_t bucket[BUCKET_SIZE], uint64_t hash)
+{
+    const uint64_t tag = (hash >> 48) * 0x0001000100010001;
+    const unsigned count = bucket[60] < BUCKET_SLOTS ? bucket[60] : BUCKET_SLOTS;
+    const uint32_t matches = bucket_zero_tags(load_u64(bucket) ^ tag) |
+                             bucket_zero_tags(load_u64(bucket + 8) ^ tag) << 4 |
+                             bucket_zero_tags(load_u32(bucket + 16) ^ (tag & UINT32_MAX)) << 8;
+    return matches & (((uint32_t)1 << count) - 1);
+}
 
 static inline uint32_t bucket_place(const uint8_t *bucket, unsigned slot)
 {

@@ -1,6 +1,6 @@
 /* The names of all objects. The only place that spells them.
  *
- *     manifest/<20 digits>      wal/<20 digits>      tables/<2 digits>/<16 digits>
+ *     manifest/<20 digits>      wal/<20 digits>      wal/ring      tables/<2 digits>/<16 digits>
  *
  * Numbers are decimal with leading zeros; the two digits of a table are number / 1000 % 100. */
 #ifndef STRATA_LAYOUT_NAMES_H
@@ -32,5 +32,6 @@ bool layout_parse_table(const char *name, uint64_t *number_out);
 
 #define LAYOUT_MANIFEST_FOLDER "manifest"
 #define LAYOUT_WAL_FOLDER      "wal"
+#define LAYOUT_WAL_RING        "wal/ring"
 
 #endif

@@ -77,7 +77,7 @@ static strata_status check_value_of(struct checker *checker, const struct run *r
 static strata_status check_values(struct checker *checker, struct run *run)
 {
     struct run_source rows;
-    run_source_init(&rows, run);
+    run_source_init_around(&rows, run);
     strata_status status = source_seek(&rows.source, (struct bytes){0}, UINT64_MAX);
     while (status == STRATA_OK && rows.source.valid) {
         if (rows.source.row.kind == ROW_VALUE_REFERENCE)
@@ -120,10 +120,16 @@ static strata_status check_record(void *context, const struct wal_record *record
 
 static strata_status check_read_log(struct store *store, struct wal_tail *tail)
 {
+    struct wal_reading reading = {.backend = store->backend,
+                                  .allocator = store->memory_allocator,
+                                  .identity = &store->identity,
+                                  .apply = check_record};
     mutex_lock(&store->publish_lock);
-    const strata_status status = wal_read(store->backend, store->memory_allocator, &store->identity,
-                                          atomic_load(&store->first_wal),
-                                          store->flushed_version + 1, check_record, NULL, tail);
+    reading.first_number = atomic_load(&store->first_wal);
+    reading.first_version = store->flushed_version + 1;
+    if (store->logged)
+        wal_mark(&store->wal, &reading.last_number, &reading.last_end);
+    const strata_status status = wal_read(&reading, tail);
     mutex_unlock(&store->publish_lock);
     return status;
 }

@@ -69,16 +69,18 @@ static strata_status close_log(struct store *store)
 {
     struct wal *wal = &store->wal;
     const uint32_t count = wal->segment_count;
+    const bool ring = wal->ring.bytes != NULL;
     TRY(store_publish(store, &(struct store_change){.next_log = wal->last_number + 1}));
     store->logged = false;
     store->committer.wal = NULL;
+    wal_drop_spare(wal);
     wal_close(wal);
     for (uint32_t i = 0; i < count; i++) {
         char name[LAYOUT_NAME_SIZE];
         layout_wal_name(wal->segments[i].number, name);
         TRY(backend_remove(store->backend, name));
     }
-    return STRATA_OK;
+    return ring ? backend_remove(store->backend, LAYOUT_WAL_RING) : STRATA_OK;
 }
 
 static strata_status close_reclaim(struct store *store, struct epoch_slot *slot)

@@ -107,9 +107,15 @@ static strata_status footprint_add_tables(struct footprint *footprint, struct st
     return STRATA_OK;
 }
 
+/* Segments and the ring. */
+static bool footprint_is_log(const char *name, uint64_t *number_out)
+{
+    return strcmp(name, LAYOUT_WAL_RING) == 0 || layout_parse_wal(name, number_out);
+}
+
 static strata_status footprint_add_folders(struct footprint *footprint, struct store *store)
 {
-    struct folder_total log = {.ours = layout_parse_wal};
+    struct folder_total log = {.ours = footprint_is_log};
     struct folder_total manifests = {.ours = layout_parse_manifest};
     TRY(backend_list(store->backend, LAYOUT_WAL_FOLDER, folder_total_add, &log));
     TRY(backend_list(store->backend, LAYOUT_MANIFEST_FOLDER, folder_total_add, &manifests));

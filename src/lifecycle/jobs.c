@@ -181,6 +181,8 @@ static void store_thread(void *context)
         return;
     while (!atomic_load(&store->stopping)) {
         bool did = false;
+        if (store->logged)
+            wal_prepare(&store->wal);
         if (store_step(store, slot, &did) == STRATA_OK && did)
             continue;
         mutex_lock(&store->jobs_lock);
@@ -382,8 +384,7 @@ static strata_status flush_freeze(struct store *store, struct epoch_slot *slot)
     const bool empty = atomic_load(&active->last_version) < active->first_version;
     epoch_leave(slot);
     if (!empty)
-        status = committer_freeze(&store->committer, store->profile.memtable_chunk,
-                                  random_next(&store->random));
+        status = committer_freeze(&store->committer, store->profile.memtable_chunk);
     mutex_unlock(&store->committer.lock);
     return status;
 }
@@ -525,8 +526,7 @@ static void room_count_stall(struct store *store, int64_t since_us)
 /* Under committer.lock. */
 static strata_status room_freeze(struct store *store)
 {
-    TRY(committer_freeze(&store->committer, store->profile.memtable_chunk,
-                         random_next(&store->random)));
+    TRY(committer_freeze(&store->committer, store->profile.memtable_chunk));
     store_wake(store);
     return STRATA_OK;
 }

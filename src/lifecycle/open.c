@@ -14,6 +14,9 @@
 
 enum { OWNER_TEXT_SIZE = 128, LOCK_POLL_US = 10 * 1000, STREAM_ARENA_CHUNK = 1024 };
 
+/* Views of forks may take this part of the budget. */
+enum { FORK_VIEWS_SHARE = 32 };
+
 static _Thread_local strata_report refused_report;
 
 void store_refused_report(strata_report *out)
@@ -166,9 +169,10 @@ static strata_status store_create_parts(struct store *store)
     tables_init(&store->tables, allocator, &store->epochs, &store->garbage);
     branches_init(&store->branches, allocator, &store->cache, &store->tables,
                   &store->committer.visible);
+    store->branches.fork_views.bytes_max = (size_t)(store->profile.budget / FORK_VIEWS_SHARE);
     arena_init(&store->published_arena, allocator, STREAM_ARENA_CHUNK);
     TRY(committer_init(&store->committer, allocator));
-    TRY(cache_init(&store->cache, allocator, store->profile.cache_bytes));
+    TRY(cache_init(&store->cache, allocator, &store->epochs, store->profile.cache_bytes));
     TRY(epoch_slot_take(&store->epochs, &store->policy_slot));
     store->committer.clock = store->options.clock;
     store->committer.tables = &store->tables;
@@ -201,12 +205,13 @@ static strata_status store_first_set(struct store *store, const struct manifest 
             atomic_store(&store->next_run, runs[i]->id + 1);
     }
     parts.history = runs + parts.live_count;
-    TRY_OUT(memtable_create(allocator, store->profile.memtable_chunk, random_next(&store->random),
-                            manifest->flushed_version + 1, &memtable));
+    TRY_OUT(memtable_create(allocator, store->profile.memtable_chunk, manifest->flushed_version + 1,
+                            &memtable));
     TRY_OUT(tableset_create(&store->tables, &parts, &set));
     mutex_lock(&store->tables.install_lock);
     tables_install(&store->tables, set, NULL);
     mutex_unlock(&store->tables.install_lock);
+    store->committer.active = memtable;
 
 out:
     if (memtable != NULL)
@@ -286,6 +291,9 @@ static strata_status store_start_log(struct store *store, const struct wal_tail 
     TRY(wal_start(&store->wal, store->backend, store->memory_allocator, &store->identity,
                   store->profile.segment_bytes_first, tail, store->manifests.published));
     store->wal.segment_bytes_max = store->profile.segment_bytes_max;
+    wal_use_ring(&store->wal, store->profile.ring_bytes);
+    if (tail->ring && store->wal.ring.bytes == NULL)
+        TRY(backend_remove(store->backend, LAYOUT_WAL_RING));
     store->logged = true;
     store->committer.wal = &store->wal;
     atomic_store(&store->last_sync_us,

@@ -77,8 +77,14 @@ static void recover_report(struct store *store, const struct wal_tail *tail, uin
 strata_status store_recover(struct store *store, struct wal_tail *tail)
 {
     const uint64_t flushed = store->flushed_version;
-    TRY(wal_read(store->backend, store->memory_allocator, &store->identity,
-                 atomic_load(&store->first_wal), flushed + 1, recover_record, store, tail));
+    TRY(wal_read(&(struct wal_reading){.backend = store->backend,
+                                       .allocator = store->memory_allocator,
+                                       .identity = &store->identity,
+                                       .first_number = atomic_load(&store->first_wal),
+                                       .first_version = flushed + 1,
+                                       .apply = recover_record,
+                                       .context = store},
+                 tail));
     assert(tail->last_version == atomic_load(&store->committer.visible));
     if (!store->log_empty && tail->last_number < atomic_load(&store->first_wal)) {
         layout_wal_name(atomic_load(&store->first_wal), tail->lost_object);

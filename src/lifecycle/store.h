@@ -32,6 +32,7 @@ struct profile {
     uint64_t part_bytes_max;
     uint64_t segment_bytes_first;
     uint64_t segment_bytes_max;
+    uint64_t ring_bytes;      /* Of the log's ring; 0: none. */
     uint64_t batch_bytes_max; /* Of one transaction. */
     uint64_t held_bytes_max;  /* Values of more than this many bytes in all are copied. */
     uint32_t merge_sources_max;
@@ -82,7 +83,6 @@ struct job {
 struct store_counters {
     _Atomic uint64_t flushes, merges, flush_bytes, merge_bytes, merge_input_bytes, syncs;
     _Atomic uint64_t rows_merged, rows_dropped, objects_removed, stalls, stall_us, stall_us_max;
-    _Atomic uint64_t user_bytes; /* Keys and values committed. */
 };
 
 struct store {
@@ -152,7 +152,6 @@ struct store {
     _Atomic int64_t retired_try_us; /* Monotonic: what is retired is not tried before. */
     _Atomic bool untidy;            /* Objects are left that only the next open can find. */
 
-    _Atomic uint64_t held_bytes; /* Of values that callers hold. */
     _Atomic uint32_t handle_count;
     struct mutex readers_lock;
     struct store_reader *readers; /* Open snapshots and transactions. */

@@ -324,13 +324,14 @@ static strata_status list_next(struct store *store, uint32_t space, uint64_t ver
                                char out[BRANCH_NAME_SIZE_MAX + 1])
 {
     strata_status status = STRATA_OK;
-    struct scan scan = {0};
+    struct scan scan;
     const size_t length = strlen(name);
     const struct level level = {.branch = BRANCH_SYSTEM, .cap = version};
     const struct scan_options options = {
         .set = storage_tables(store), .levels = &level, .level_count = 1, .space = space};
     *found = false;
-    TRY_OUT(scan_open(&scan, store->memory_allocator, &options));
+    scan_init(&scan, store->memory_allocator);
+    TRY_OUT(scan_open(&scan, &options));
     TRY_OUT(scan_seek(&scan, bytes_of(length == 0 ? NULL : name, length), past));
     while (scan.valid && scan.row.kind == ROW_DELETE)
         TRY_OUT(scan_next(&scan));
@@ -430,11 +431,14 @@ static strata_status space_has_rows(struct storage *storage, struct store_reader
 {
     struct storage_scan scan;
     *out = false;
-    TRY(storage_scan_open(reader, storage, view, space, KIND_KV, (struct scan_bounds){0}, false,
-                          &scan));
-    const strata_status status = storage_scan_next(&scan);
+    storage_scan_init(&scan, storage);
+    strata_status status = storage_scan_open(
+        &scan, reader,
+        &(struct storage_scan_options){.view = *view, .space = space, .kind = KIND_KV});
+    if (status == STRATA_OK)
+        status = storage_scan_next(&scan);
     *out = scan.valid;
-    storage_scan_close(&scan, storage);
+    storage_scan_release(&scan);
     return status;
 }
 

@@ -223,6 +223,7 @@ strata_status storage_commit(struct storage_writes *writes, struct store_reader 
     struct commit_request request = {.branch = options->branch,
                                      .record = &writes->record,
                                      .rows = header.row_count,
+                                     .user_bytes = batch.user_bytes,
                                      .since = options->since,
                                      .check = options->check,
                                      .increments = batch.increments,
@@ -242,11 +243,12 @@ strata_status storage_commit(struct storage_writes *writes, struct store_reader 
         return status;
     }
     own_values_discard(writes); /* What was overwritten before it could be committed. */
-    atomic_fetch_add(&store->counters.user_bytes, batch.user_bytes);
     return STRATA_OK;
 }
 
 /* ---- one write that is a commit ---- */
+
+enum { SINGLE_KEY_SIZE = 256 };
 
 struct single_commit {
     const struct storage_commit_options *options;
@@ -256,7 +258,8 @@ struct single_commit {
     void *context;
     struct own_space space;
     struct space_rows names;
-    uint64_t user_bytes;
+    struct batch_row row;
+    uint8_t key[SINGLE_KEY_SIZE]; /* Its storage key, if that is short and there are no others. */
 };
 
 static strata_status single_encode(struct single_commit *single, struct commit_request *request)
@@ -264,17 +267,31 @@ static strata_status single_encode(struct single_commit *single, struct commit_r
     const struct storage_write *write = &single->write;
     const struct batch_header header = commit_header(single->options, 1 + single->names.count);
     const uint32_t number = atomic_load(&write->space->number);
-    const struct batch_row row = {.kind = write->row,
-                                  .flags = write->flags,
-                                  .space = storage_space(number, write->kind),
-                                  .key = write->key,
-                                  .value = write->value,
-                                  .expires_us = write->expires_us};
-    single->user_bytes = batch_row_user_bytes(&row);
+    single->row = (struct batch_row){.kind = write->row,
+                                     .flags = write->flags,
+                                     .space = storage_space(number, write->kind),
+                                     .key = write->key,
+                                     .value = write->value,
+                                     .expires_us = write->expires_us};
+    request->user_bytes = batch_row_user_bytes(&single->row);
     request->rows = header.row_count;
     request->increments = (write->flags & BATCH_INCREMENT) != 0;
     TRY(record_begin(request->record, &header));
-    return batch_row_append(request->record, &row);
+    return batch_row_append(request->record, &single->row);
+}
+
+/* Spares the commit, which holds the lock, to decode the row and to put its storage key together. */
+static void single_offer_row(struct single_commit *single, struct commit_request *request)
+{
+    const struct bytes key = single->row.key;
+    if (request->rows != 1 || request->increments ||
+        key.length > SINGLE_KEY_SIZE - KEY_PREFIX_SIZE || single->options->message != NULL)
+        return;
+    key_prefix_store(single->key, request->branch->id, single->row.space);
+    if (key.length > 0)
+        memcpy(single->key + KEY_PREFIX_SIZE, key.data, key.length);
+    request->row = &single->row;
+    request->storage_key = bytes_of(single->key, KEY_PREFIX_SIZE + key.length);
 }
 
 static strata_status single_fill(void *context, const struct tableset *set, uint64_t version,
@@ -314,8 +331,11 @@ static strata_status single_prepare(struct single_commit *single, struct commit_
         request->fill = single_fill;
     if (unregistered)
         request->applied = single_applied;
-    if (single->decide == NULL)
-        return single_encode(single, request);
+    if (single->decide == NULL) {
+        TRY(single_encode(single, request));
+        single_offer_row(single, request);
+        return STRATA_OK;
+    }
     /* Only its size counts yet. */
     uint8_t *room;
     request->rows = 1 + single->names.count;
@@ -334,11 +354,13 @@ strata_status storage_commit_one(struct storage *storage, struct store_reader *r
                                  struct buffer *scratch, strata_commit *out)
 {
     struct store *store = storage->store;
-    struct single_commit single = {.options = options,
-                                   .write = *write,
-                                   .decide = decide,
-                                   .context = context,
-                                   .names = {.storage = storage}};
+    struct single_commit single; /* Not all of it is zeroed, for it is long. */
+    single.options = options;
+    single.write = *write;
+    single.decide = decide;
+    single.context = context;
+    single.space = (struct own_space){.space = NULL};
+    single.names = (struct space_rows){.storage = storage};
     struct commit_request request = {.branch = options->branch,
                                      .record = scratch,
                                      .since = options->since,
@@ -347,7 +369,5 @@ strata_status storage_commit_one(struct storage *storage, struct store_reader *r
                                      .stall_wait_us = options->stall_wait_us,
                                      .context = &single};
     TRY(single_prepare(&single, &request));
-    TRY(committer_commit(&store->committer, reader->slot, &request, out));
-    atomic_fetch_add(&store->counters.user_bytes, single.user_bytes);
-    return STRATA_OK;
+    return committer_commit(&store->committer, reader->slot, &request, out);
 }

@@ -13,38 +13,76 @@ strata_status storage_history_open(struct store_reader *reader, struct storage *
                                     .storage_space = number == 0 ? 0 : storage_space(number, kind),
                                     .deletions = atomic_load(&space->deletions),
                                     .at = lineage_start(view->branch, view->version),
-                                    .below = UINT64_MAX};
+                                    .below = UINT64_MAX,
+                                    .found_in = BRANCH_SYSTEM};
     buffer_init(&out->key, storage->store->memory_allocator);
-    branch_again(&storage->store->branches, view->branch);
+    versions_init(&out->versions, storage->store->memory_allocator);
     if (number == 0) {
         out->at.branch = NULL;
         out->own_shown = true;
     }
     const strata_status status = buffer_append(&out->key, key);
     if (status != STRATA_OK)
-        storage_history_close(out, storage);
+        storage_history_close(out);
     return status;
 }
 
-void storage_history_close(struct storage_history *history, struct storage *storage)
+void storage_history_close(struct storage_history *history)
 {
     if (history->reader == NULL)
         return;
     storage_unpin(history->reader, &history->row);
     buffer_release(&history->key);
-    branches_release(&storage->store->branches, history->view.branch);
+    versions_release(&history->versions);
     *history = (struct storage_history){.reader = NULL};
 }
 
-/* The newest row of `key` at `at` with a version below `below`. */
-static strata_status history_find(const struct storage_history *history, struct lineage at,
-                                  uint64_t below, struct bytes key, struct found_row *out)
+/* The largest version below `below` that may be seen at `at`. */
+static uint64_t history_cap(struct lineage at, uint64_t below)
 {
-    const uint64_t cap = at.cap < below ? at.cap : below - 1;
+    return at.cap < below ? at.cap : below - 1;
+}
+
+/* What follows the first version found in a branch: `*out` is NULL if nothing does. */
+static strata_status history_walk(struct storage_history *history, const struct tableset *set,
+                                  struct bytes key, uint64_t cap, const struct row **out)
+{
+    struct versions *versions = &history->versions;
+    strata_status status = STRATA_OK;
+    if (!versions->open || history->generation != set->generation ||
+        !bytes_equal(buffer_view(&versions->key), key)) {
+        versions_close(versions);
+        history->generation = set->generation;
+        status = versions_open(versions, set, key);
+    }
+    if (status == STRATA_OK)
+        status = versions_find(versions, cap, out);
+    if (status != STRATA_OK)
+        versions_close(versions);
+    return status;
+}
+
+/* The newest row of `key` at `at` that is still to come. The first one in a branch is quickly looked
+ * up, or not there; those that follow are walked through. */
+static strata_status history_find(struct storage_history *history, struct lineage at,
+                                  struct bytes key, struct found_row *out)
+{
+    const struct tableset *set = storage_tables(history->reader->store);
+    const uint64_t cap = history_cap(at, history->below);
+    const struct row *row = NULL;
     *out = (struct found_row){.found = false};
     if (cap == 0)
         return STRATA_OK;
-    return tableset_find_version(storage_tables(history->reader->store), key, cap, out);
+    if (history->found_in != at.branch->id) {
+        TRY(tableset_find_version(set, key, cap, out));
+        if (out->found)
+            history->found_in = at.branch->id;
+        return STRATA_OK;
+    }
+    TRY(history_walk(history, set, key, cap, &row));
+    if (row != NULL)
+        *out = (struct found_row){.found = true, .row = *row};
+    return STRATA_OK;
 }
 
 /* A deletion of the whole space. */
@@ -63,8 +101,11 @@ static strata_status history_find_deletion(const struct storage_history *history
     uint64_t below = history->below;
     key_prefix_store(key, at.branch->id, history->storage_space);
     for (;;) {
-        struct found_row found;
-        TRY(history_find(history, at, below, bytes_of(key, sizeof(key)), &found));
+        struct found_row found = {.found = false};
+        const uint64_t cap = history_cap(at, below);
+        if (cap > 0)
+            TRY(tableset_find_version(storage_tables(history->reader->store),
+                                      bytes_of(key, sizeof(key)), cap, &found));
         cache_unpin(&history->reader->store->cache, found.pin);
         if (!found.found || found.row.from <= above)
             return STRATA_OK;
@@ -83,7 +124,7 @@ static strata_status history_look(struct storage_history *history, struct lookup
     row->found = false;
     *deletion = (struct history_deletion){.version = 0};
     for (; at.branch != NULL; lineage_up(&at)) {
-        TRY(history_find(history, at, history->below, lookup_key_in(key, at.branch->id), row));
+        TRY(history_find(history, at, lookup_key_in(key, at.branch->id), row));
         if (history->deletions) {
             const strata_status status =
                 history_find_deletion(history, at, row->found ? row->row.from : 0, deletion);
@@ -130,7 +171,7 @@ static strata_status history_show_committed(struct storage_history *history, str
     } else {
         history->at = row_at;
         history->below = row.row.from;
-        history->row = (struct storage_row){.found = true, .row = row.row, .pin = row.pin};
+        history->row = storage_row_of(&row);
         history->row.row.key = (struct bytes){0};
     }
     history->own_deleted = false;
@@ -147,8 +188,7 @@ static void history_show_own(struct storage_history *history, struct lookup_key 
     if (writes == NULL || writes->memtable == NULL)
         return;
     const uint64_t floor = storage_own_floor(view, history->storage_space);
-    const bool found =
-        memtable_find(writes->memtable, lookup_key_in(key, writes->branch), view->own_cap, &row);
+    const bool found = own_find(writes, lookup_key_in(key, writes->branch), view->own_cap, &row);
     if (found && row.from >= floor) {
         history->row = (struct storage_row){.found = true, .row = row};
         history->row.row.key = (struct bytes){0};

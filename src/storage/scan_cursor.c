@@ -2,97 +2,109 @@
 
 #include <assert.h>
 
-static uint32_t lineage_depth(const struct branch *branch)
-{
-    uint32_t depth = 0;
-    for (; branch != NULL; branch = branch->parent)
-        depth++;
-    return depth;
-}
+enum { SCAN_LEVELS_FIRST = 4 };
 
-static strata_status cursor_copy_bounds(struct storage_scan *scan, struct scan_bounds bounds)
-{
-    /* Not the empty key: that one is ours. */
-    if (bounds.first.length == 0)
-        TRY(buffer_append_u8(&scan->first, 0));
-    else
-        TRY(buffer_append(&scan->first, bounds.first));
-    return buffer_append(&scan->end, bounds.end);
-}
-
-strata_status storage_scan_open(struct store_reader *reader, struct storage *storage,
-                                const struct storage_view *view, const struct storage_space *space,
-                                unsigned kind, struct scan_bounds bounds, bool reverse,
-                                struct storage_scan *out)
+void storage_scan_init(struct storage_scan *scan, const struct storage *storage)
 {
     const strata_allocator *allocator = storage->store->memory_allocator;
-    const uint32_t number = atomic_load(&space->number);
-    *out = (struct storage_scan){.reader = reader,
-                                 .view = *view,
-                                 .space = space,
-                                 .storage_space = number == 0 ? 0 : storage_space(number, kind),
-                                 .reverse = reverse};
-    buffer_init(&out->first, allocator);
-    buffer_init(&out->end, allocator);
-    buffer_init(&out->position, allocator);
-    branch_again(&storage->store->branches, view->branch);
-    if (view->writes != NULL)
-        out->own = view->writes->memtable;
-    out->own_floor = storage_own_floor(view, out->storage_space);
-    out->level_capacity = lineage_depth(view->branch);
-    strata_status status = cursor_copy_bounds(out, bounds);
-    if (status == STRATA_OK) {
-        out->levels = allocate(allocator, out->level_capacity * sizeof(*out->levels));
-        if (out->levels == NULL)
-            status = failure(STRATA_NO_MEMORY, "no memory for a scan over %u branches",
-                             out->level_capacity);
+    *scan = (struct storage_scan){.reader = NULL};
+    buffer_init(&scan->position, allocator);
+    buffer_init(&scan->first, allocator);
+    buffer_init(&scan->end, allocator);
+    scan_init(&scan->scan, allocator);
+}
+
+strata_status storage_scan_open(struct storage_scan *scan, struct store_reader *reader,
+                                const struct storage_scan_options *options)
+{
+    static const uint8_t least = 0;
+    const uint32_t number = atomic_load_explicit(&options->space->number, memory_order_acquire);
+    const struct bytes first = options->bounds.first;
+    assert(!scan->open);
+    /* Not the empty key: that one is ours. */
+    TRY(buffer_set(&scan->first, first.length > 0 ? first : bytes_of(&least, 1)));
+    TRY(buffer_set(&scan->end, options->bounds.end));
+    scan->reader = reader;
+    scan->view = options->view;
+    scan->space = options->space;
+    scan->storage_space = number == 0 ? 0 : storage_space(number, options->kind);
+    scan->reverse = options->reverse;
+    scan->positioned = false;
+    scan->valid = false;
+    scan->own = scan->view.writes == NULL ? NULL : scan->view.writes->memtable;
+    scan->own_floor = storage_own_floor(&scan->view, scan->storage_space);
+    return STRATA_OK;
+}
+
+static strata_status cursor_add_level(struct storage_scan *scan, const struct level *level)
+{
+    const strata_allocator *allocator = scan->first.allocator;
+    const uint32_t capacity = scan->level_capacity;
+    if (scan->level_count == capacity) {
+        const uint32_t grown = capacity == 0 ? SCAN_LEVELS_FIRST : 2 * capacity;
+        struct level *levels = allocate(allocator, grown * sizeof(*levels));
+        if (levels == NULL)
+            return failure(STRATA_NO_MEMORY, "no memory for a scan over %u branches", grown);
+        if (capacity > 0)
+            memcpy(levels, scan->levels, capacity * sizeof(*levels));
+        release(allocator, scan->levels, capacity * sizeof(*levels));
+        scan->levels = levels;
+        scan->level_capacity = grown;
     }
-    if (status != STRATA_OK)
-        storage_scan_close(out, storage);
-    return status;
+    scan->levels[scan->level_count++] = *level;
+    return STRATA_OK;
 }
 
 /* The branches that have something to show. */
-static strata_status cursor_find_levels(struct storage_scan *scan)
+static strata_status cursor_walk_levels(struct storage_scan *scan)
 {
     const bool deletions = atomic_load(&scan->space->deletions);
     struct lineage at = lineage_start(scan->view.branch, scan->view.version);
-    uint32_t count = 0;
     if (scan->own_floor > 0)
         at.cap = 0; /* Nothing but own writes. */
-    for (; at.branch != NULL && (at.cap > 0 || count == 0); lineage_up(&at)) {
-        struct level *level = &scan->levels[count];
-        assert(count < scan->level_capacity);
-        *level = (struct level){.branch = at.branch->id, .cap = at.cap};
+    for (; at.branch != NULL && (at.cap > 0 || scan->level_count == 0); lineage_up(&at)) {
+        struct level level = {.branch = at.branch->id, .cap = at.cap};
         if (deletions && at.cap > 0)
-            TRY(storage_floor(scan->reader->store, level->branch, scan->storage_space, at.cap,
-                              &level->floor));
-        count++;
-        if (level->floor > 0)
+            TRY(storage_floor(scan->reader->store, level.branch, scan->storage_space, at.cap,
+                              &level.floor));
+        TRY(cursor_add_level(scan, &level));
+        if (level.floor > 0)
             break;
     }
-    scan->level_count = count;
+    return STRATA_OK;
+}
+
+/* The same by the short way. */
+static strata_status cursor_copy_levels(struct storage_scan *scan, const struct fork_view *fork)
+{
+    const struct level own = {.branch = scan->view.branch->id,
+                              .cap = scan->view.version,
+                              .passed_over = fork->own == NULL ? 0 : LEVEL_RUNS};
+    TRY(cursor_add_level(scan, &own));
+    for (uint32_t i = 0; i < fork->inherited->level_count; i++)
+        TRY(cursor_add_level(scan, &fork->inherited->levels[i]));
     return STRATA_OK;
 }
 
 static void cursor_let_go(struct storage_scan *scan)
 {
     if (scan->open)
-        scan_release(&scan->scan);
+        scan_close(&scan->scan);
     scan->open = false;
 }
 
-/* Makes it read the present tables; `*fresh` if it has to be placed anew. */
-static strata_status cursor_refresh(struct storage_scan *scan, bool *fresh)
+/* Makes it read `set`. */
+static strata_status cursor_read(struct storage_scan *scan, const struct tableset *set)
 {
-    const struct tableset *set = storage_tables(scan->reader->store);
-    *fresh = !scan->open || set->generation != scan->generation;
-    if (!*fresh)
-        return STRATA_OK;
+    struct store *store = scan->reader->store;
+    const struct fork_view *fork = NULL;
     cursor_let_go(scan);
-    if (scan->level_count == 0)
-        TRY(cursor_find_levels(scan));
-    const struct scan_options options = {
+    if (scan->own_floor == 0)
+        fork = storage_fork_view(store, set, &scan->view, scan->space, scan->storage_space,
+                                 FORK_VIEW_SCAN);
+    scan->level_count = 0;
+    TRY(fork == NULL ? cursor_walk_levels(scan) : cursor_copy_levels(scan, fork));
+    struct scan_options options = {
         .set = set,
         .levels = scan->levels,
         .level_count = scan->level_count,
@@ -101,24 +113,40 @@ static strata_status cursor_refresh(struct storage_scan *scan, bool *fresh)
         .bounds = {.first = buffer_view(&scan->first), .end = buffer_view(&scan->end)},
         .extra = scan->own,
         .extra_cap = scan->view.own_cap,
+        .extra_floor = scan->own_floor,
     };
+    if (fork != NULL) {
+        options.overlays[0] = fork->own;
+        options.overlays[1] = fork->inherited->overlay;
+    }
     scan->open = true;
     scan->generation = set->generation;
-    return scan_open(&scan->scan, scan->reader->store->memory_allocator, &options);
+    scan->fork_serial = fork == NULL ? 0 : fork->serial;
+    return scan_open(&scan->scan, &options);
 }
 
-/* From where the scan stands to the first live row. */
-static strata_status cursor_settle(struct storage_scan *scan)
+/* Makes it read the present tables; `*fresh` if it has to be placed anew. */
+static inline strata_status cursor_refresh(struct storage_scan *scan, bool *fresh)
 {
-    const struct row *row = &scan->scan.row;
+    const struct tableset *set = storage_tables(scan->reader->store);
+    *fresh = !scan->open || set->generation != scan->generation ||
+             (scan->fork_serial != 0 &&
+              !fork_view_stays(scan->view.branch, scan->storage_space, scan->fork_serial));
+    return *fresh ? cursor_read(scan, set) : STRATA_OK;
+}
+
+/* From where the scan stands to the first live row. Its key is copied: what it lies in may be gone by
+ * the next call. */
+static inline strata_status cursor_settle(struct storage_scan *scan)
+{
+    struct row *row = &scan->scan.row;
     while (scan->scan.valid) {
-        const bool own = row->from >= OWN_VERSION_BASE;
-        if (row_is_live(row, scan->view.time_us) && (!own || row->from >= scan->own_floor)) {
-            buffer_truncate(&scan->position, 0);
-            TRY(buffer_append(&scan->position, row->key));
+        if (row_is_live(row, scan->view.time_us)) {
+            TRY(buffer_set(&scan->position, row->key));
             scan->positioned = true;
-            scan->row = *row;
-            scan->row.from = own ? 0 : row->from;
+            if (row->from >= OWN_VERSION_BASE)
+                row->from = 0;
+            scan->row = row;
             scan->valid = true;
             return STRATA_OK;
         }
@@ -128,7 +156,7 @@ static strata_status cursor_settle(struct storage_scan *scan)
 }
 
 /* After a failure it starts over at its position. */
-static strata_status cursor_end_move(struct storage_scan *scan, strata_status status)
+static inline strata_status cursor_end_move(struct storage_scan *scan, strata_status status)
 {
     if (status != STRATA_OK) {
         scan->valid = false;
@@ -154,14 +182,13 @@ strata_status storage_scan_seek(struct storage_scan *scan, struct bytes key, boo
     TRY(cursor_end_move(scan, cursor_seek(scan, key, past)));
     if (!scan->valid && key.data != NULL) {
         /* There is nothing from here on, and that is how it stays. */
-        buffer_truncate(&scan->position, 0);
-        TRY(buffer_append(&scan->position, key));
+        TRY(buffer_set(&scan->position, key));
         scan->positioned = true;
     }
     return STRATA_OK;
 }
 
-static strata_status cursor_next(struct storage_scan *scan)
+static inline strata_status cursor_next(struct storage_scan *scan)
 {
     bool fresh;
     const bool shown = scan->valid;
@@ -183,17 +210,23 @@ strata_status storage_scan_next(struct storage_scan *scan)
     return cursor_end_move(scan, cursor_next(scan));
 }
 
-void storage_scan_close(struct storage_scan *scan, struct storage *storage)
+void storage_scan_close(struct storage_scan *scan)
 {
-    if (scan->reader == NULL)
-        return;
     cursor_let_go(scan);
-    if (scan->levels != NULL)
-        release(storage->store->memory_allocator, scan->levels,
-                scan->level_capacity * sizeof(*scan->levels));
+    scan->valid = false;
+    scan->reader = NULL;
+}
+
+void storage_scan_release(struct storage_scan *scan)
+{
+    const strata_allocator *allocator = scan->first.allocator;
+    if (allocator == NULL)
+        return;
+    storage_scan_close(scan);
+    scan_release(&scan->scan);
+    release(allocator, scan->levels, scan->level_capacity * sizeof(*scan->levels));
+    buffer_release(&scan->position);
     buffer_release(&scan->first);
     buffer_release(&scan->end);
-    buffer_release(&scan->position);
-    branches_release(&storage->store->branches, scan->view.branch);
     *scan = (struct storage_scan){.reader = NULL};
 }

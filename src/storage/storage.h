@@ -13,6 +13,7 @@
 #include "lifecycle/footprint.h"
 #include "lifecycle/store.h"
 #include "table/value_file.h"
+#include "table/versions.h"
 
 /* ---- open, close, spaces (storage.c) ---- */
 
@@ -61,19 +62,28 @@ struct storage_writes;
 struct storage_view {
     struct branch *branch; /* A handle of its own: storage_branch_*. */
     uint64_t version;
-    int64_t time_us;                     /* Expiry is judged at it. */
+    int64_t time_us;                     /* Expiry is judged at it, or at STORAGE_TIME_NOW. */
     const struct storage_writes *writes; /* NULL: none. */
     uint64_t own_cap; /* Own writes numbered up to it are seen: storage_writes_cap. */
 };
 
+/* As the time of a view: of each row that expires, when it is read. For views of one read. */
+#define STORAGE_TIME_NOW INT64_MIN
+
 /* The newest version and the time for a view of it: the clock's, or that of its commit if later. */
 void storage_head(const struct storage *storage, uint64_t *version_out, int64_t *time_us_out);
+
+static inline uint64_t storage_head_version(const struct storage *storage)
+{
+    return atomic_load_explicit(&storage->store->committer.visible, memory_order_acquire);
+}
 
 /* A row that was read. The key is not filled in. */
 struct storage_row {
     bool found;
-    struct row row;           /* row.value: the bytes, or a value reference. */
-    struct cached_frame *pin; /* Where the value lies; NULL: in memory that lasts until leave. */
+    struct row row;             /* row.value: the bytes, or a value reference. */
+    struct cached_frame *pin;   /* Of the value; NULL: it lasts until leave. */
+    struct cached_frame *frame; /* Where it lies, to be pinned by who wants that; or NULL. */
 };
 
 /* The live row of `key` (a user key) in (space, kind): deletions and expired rows are not found, own
@@ -84,6 +94,15 @@ STRATA_CHECKED strata_status storage_get(struct store_reader *reader,
                                          struct bytes key, struct storage_row *out);
 void storage_unpin(struct store_reader *reader, struct storage_row *row);
 
+enum { STORAGE_BATCH_MAX = TABLESET_BATCH_MAX };
+
+/* storage_get of `count` <= STORAGE_BATCH_MAX keys at once. On failure nothing is held. */
+STRATA_CHECKED strata_status storage_get_many(struct store_reader *reader,
+                                              const struct storage_view *view,
+                                              const struct storage_space *space, unsigned kind,
+                                              const struct bytes *keys, uint32_t count,
+                                              struct storage_row *out);
+
 /* Size of the value of a row, wherever it lies. */
 uint64_t storage_value_size(const struct row *row);
 
@@ -93,34 +112,43 @@ STRATA_CHECKED strata_status storage_value_read(struct store_reader *reader, con
 
 /* ---- scans (scan_cursor.c) ---- */
 
+/* What is scanned. The branch handle and the writes of the view outlive the scan. */
+struct storage_scan_options {
+    struct storage_view view;
+    const struct storage_space *space;
+    unsigned kind;
+    struct scan_bounds bounds; /* User keys in [first, end), end of length 0: no end. Copied. */
+    bool reverse;
+};
+
 /* Live rows in key order, either way. Between calls it holds no memtable and no run. */
 struct storage_scan {
     struct store_reader *reader;
-    struct storage_view view; /* With a branch handle of its own. */
+    struct storage_view view;
     const struct storage_space *space;
-    uint32_t storage_space;
+    uint32_t storage_space; /* 0: there is nothing to scan. */
     bool reverse;
-    struct buffer first, end; /* Copies of the bounds; end empty: none. */
-    struct scan scan;
-    bool open;           /* Whether `scan` is. */
-    uint64_t generation; /* Of the set it reads. */
-    struct level *levels;
-    uint32_t level_capacity;    /* The branch and its ancestors. */
-    uint32_t level_count;       /* Of those, the ones with something to show; 0: not looked yet. */
+    bool open;       /* Whether `scan` is. */
+    bool positioned; /* Whether `position` says something. */
+    bool valid;
+    struct row *row; /* Its key is the user key. Own writes have `from` 0. Until leave or move. */
+    struct buffer position;     /* The last key shown, to start over from. */
+    struct buffer first, end;   /* The bounds; end empty: none. */
+    uint64_t generation;        /* Of the set it reads. */
     const struct memtable *own; /* The transaction's, as it was at open. */
     uint64_t own_floor;         /* Own writes numbered below it were deleted with their space. */
-    struct buffer position;     /* The last key shown, to start over from. */
-    bool positioned;
-    bool valid;
-    struct row row; /* Its key is the user key. Own writes have `from` 0. Until leave or move. */
+    uint64_t fork_serial;       /* Of the view of the fork that it reads by; 0: none. */
+    struct level *levels;       /* The branch and those of its ancestors that are read. */
+    uint32_t level_capacity;
+    uint32_t level_count;
+    struct scan scan;
 };
 
-/* User keys in [first, end), end of length 0: no end. Copies all of it. */
-STRATA_CHECKED strata_status storage_scan_open(struct store_reader *reader, struct storage *storage,
-                                               const struct storage_view *view,
-                                               const struct storage_space *space, unsigned kind,
-                                               struct scan_bounds bounds, bool reverse,
-                                               struct storage_scan *out);
+/* To be opened and closed any number of times: it keeps its memory. */
+void storage_scan_init(struct storage_scan *scan, const struct storage *storage);
+STRATA_CHECKED strata_status storage_scan_open(struct storage_scan *scan,
+                                               struct store_reader *reader,
+                                               const struct storage_scan_options *options);
 
 /* Inside. To the first row at or past `key` in its direction (strictly past with `past`); key.data
  * NULL: to the first of all. */
@@ -129,11 +157,22 @@ STRATA_CHECKED strata_status storage_scan_seek(struct storage_scan *scan, struct
 
 /* Inside. To the row after the one shown last; to the first if there was none. */
 STRATA_CHECKED strata_status storage_scan_next(struct storage_scan *scan);
-void storage_scan_close(struct storage_scan *scan, struct storage *storage);
+
+/* The user key of the row shown. Until the next move, also outside. */
+static inline struct bytes storage_scan_key(const struct storage_scan *scan)
+{
+    return bytes_of(scan->position.data, scan->position.length);
+}
+
+void storage_scan_close(struct storage_scan *scan);
+
+/* Fine on a zeroed struct. */
+void storage_scan_release(struct storage_scan *scan);
 
 /* ---- history (history.c) ---- */
 
-/* All retained versions of one key, newest first, deletions too, through the ancestors. */
+/* All retained versions of one key, newest first, deletions too, through the ancestors. The branch
+ * handle and the writes of the view outlive it. */
 struct storage_history {
     struct store_reader *reader;
     struct storage_view view;
@@ -145,6 +184,10 @@ struct storage_history {
     bool own_shown;
     bool own_deleted; /* Own writes delete the space, and that is still to be shown. */
     struct storage_row row;
+
+    uint64_t found_in;        /* The branch in which the last version was found; */
+    struct versions versions; /* those that follow there, */
+    uint64_t generation;      /* in this set. */
 };
 
 STRATA_CHECKED strata_status storage_history_open(struct store_reader *reader,
@@ -155,7 +198,7 @@ STRATA_CHECKED strata_status storage_history_open(struct store_reader *reader,
 
 /* Inside. Lets go of the row before. row.found false: the end. A deletion has kind ROW_DELETE. */
 STRATA_CHECKED strata_status storage_history_next(struct storage_history *history);
-void storage_history_close(struct storage_history *history, struct storage *storage);
+void storage_history_close(struct storage_history *history);
 
 /* ---- writing (writes.c, commits.c) ---- */
 

@@ -31,6 +31,13 @@ static inline const struct tableset *storage_tables(struct store *store)
     return atomic_load(&store->tables.current);
 }
 
+/* Takes over the pin. */
+static inline struct storage_row storage_row_of(const struct found_row *found)
+{
+    return (struct storage_row){
+        .found = true, .row = found->row, .pin = found->pin, .frame = found->frame};
+}
+
 /* Whether a row says that the key is there at `time_us`. */
 static inline bool row_is_live(const struct row *row, int64_t time_us)
 {
@@ -41,6 +48,13 @@ static inline bool row_is_live(const struct row *row, int64_t time_us)
 /* The version of the newest deletion of a storage space that (branch, cap) sees; 0: none. Inside. */
 STRATA_CHECKED strata_status storage_floor(struct store *store, uint64_t branch, uint32_t space,
                                            uint64_t cap, uint64_t *out);
+
+/* The short way to what a view of a fork shows of a storage space; NULL: its lineage has to be walked.
+ * `weight` is FORK_VIEW_GET or FORK_VIEW_SCAN. Inside, and until leave. */
+const struct fork_view *storage_fork_view(struct store *store, const struct tableset *set,
+                                          const struct storage_view *view,
+                                          const struct storage_space *space, uint32_t within,
+                                          int32_t weight);
 
 /* The number of the newest own write that deletes the storage space; 0: none. */
 uint64_t storage_own_floor(const struct storage_view *view, uint32_t space);
@@ -113,5 +127,8 @@ void own_values_unmark(struct storage_writes *writes);
 
 /* Makes garbage of the value objects that are not marked, and forgets all. */
 void own_values_discard(struct storage_writes *writes);
+
+/* The newest own write of `key` numbered up to `cap`. There is a memtable. */
+bool own_find(const struct storage_writes *writes, struct bytes key, uint64_t cap, struct row *out);
 
 #endif

@@ -1,5 +1,7 @@
 #include "storage/storage_inner.h"
 
+#include "core/hash.h"
+
 #include <assert.h>
 
 enum {
@@ -139,17 +141,20 @@ static strata_status own_note_space(struct storage_writes *writes, struct storag
 static strata_status own_insert(struct storage_writes *writes, struct memtable *memtable,
                                 const struct row *row)
 {
-    /* Not memtable_reserve: that would set room aside for a list of commits, each time. */
-    TRY(arena_reserve(&memtable->arena, OWN_ROW_BYTES + row->key.length + row->value.length));
+    TRY(memtable_reserve_rows(memtable, 1, row->key.length + row->value.length));
     memtable_insert(memtable, row);
     writes->bytes += row_charge(row);
     return STRATA_OK;
 }
 
+bool own_find(const struct storage_writes *writes, struct bytes key, uint64_t cap, struct row *out)
+{
+    return memtable_find(writes->memtable, key, hash64(key, 0), cap, out);
+}
+
 static strata_status own_memtable_create(const struct storage_writes *writes, struct memtable **out)
 {
-    const struct store *store = writes->storage->store;
-    return memtable_create(store->memory_allocator, OWN_CHUNK_BYTES, store->options.seed + 1,
+    return memtable_create(writes->storage->store->memory_allocator, OWN_CHUNK_BYTES,
                            OWN_VERSION_BASE, out);
 }
 
@@ -255,12 +260,15 @@ static strata_status own_retire(struct storage_writes *writes, struct memtable *
 static strata_status own_copy_rows(struct storage_writes *writes, uint64_t cap, struct memtable *to)
 {
     struct memtable_source from;
+    uint8_t end[KEY_PREFIX_SIZE];
+    /* Backwards, since a memtable takes the versions of a key oldest first. */
+    key_prefix_store(end, writes->branch, UINT32_MAX);
     memtable_source_init(&from, writes->memtable);
-    TRY(source_seek(&from.source, (struct bytes){0}, UINT64_MAX));
+    TRY(source_seek_before(&from.source, bytes_of(end, sizeof(end))));
     while (from.source.valid) {
         if (from.source.row.from <= cap)
             TRY(own_insert(writes, to, &from.source.row));
-        TRY(source_next(&from.source));
+        TRY(source_previous(&from.source));
     }
     return STRATA_OK;
 }

@@ -1,144 +1,32 @@
 #include "table/memtable.h"
 
+#include "core/hash.h"
 #include "core/memory.h"
-#include "layout/key.h"
+#include "table/memtable_node.h"
 
 #include <assert.h>
-
-/* One in four nodes of a level is in the level above as well. */
-enum { MEMTABLE_BRANCH_BITS = 2, MEMTABLE_HEAD_END = KEY_PREFIX_SIZE + 8 };
-static_assert(MEMTABLE_HEIGHT_MAX * MEMTABLE_BRANCH_BITS <= 64, "one draw gives any height");
-
-/* Followed by the links, then the key and the value. Only the links change once it is linked. */
-struct memtable_node {
-    uint64_t head; /* The first 8 bytes behind the key's prefix, as a number: see memtable_head. */
-    uint64_t from;
-    int64_t time_us;
-    int64_t expires_us;
-    uint32_t value_length;
-    uint16_t key_length;
-    uint8_t kind;
-    uint8_t height;
-    _Atomic(struct memtable_node *) next[];
-};
-static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX, "a key's length fits its field");
-static_assert(sizeof(struct memtable_node) % 8 == 0, "links follow aligned");
-
-/* What a search looks for: a place in row order. */
-struct memtable_probe {
-    struct bytes key;
-    uint64_t from;
-    uint64_t head;
-};
-
-/* Where a search came out: nodes that were neighbours. NULL at either end of the list. */
-struct memtable_gap {
-    const struct memtable_node *before;
-    const struct memtable_node *after;
-};
 
 static size_t memtable_rounded(size_t size)
 {
     return (size + 7) & ~(size_t)7;
 }
 
-static const uint8_t *memtable_node_bytes(const struct memtable_node *node)
-{
-    const void *behind = node->next + node->height;
-    return behind;
-}
-
-static struct bytes memtable_node_key(const struct memtable_node *node)
-{
-    return bytes_of(memtable_node_bytes(node), node->key_length);
-}
-
-/* Bytes [KEY_PREFIX_SIZE, MEMTABLE_HEAD_END) of a key, zeros where it has none. Among keys of one
- * prefix, a smaller head is a smaller key; equal heads leave it open. */
-static uint64_t memtable_head(struct bytes key)
-{
-    if (key.length >= MEMTABLE_HEAD_END)
-        return load_ordered_u64(key.data + KEY_PREFIX_SIZE);
-    uint8_t padded[8] = {0};
-    if (key.length > KEY_PREFIX_SIZE)
-        memcpy(padded, key.data + KEY_PREFIX_SIZE, key.length - KEY_PREFIX_SIZE);
-    return load_ordered_u64(padded);
-}
-
-static struct memtable_probe memtable_probe_of(struct bytes key, uint64_t from)
-{
-    return (struct memtable_probe){.key = key, .from = from, .head = memtable_head(key)};
-}
-
-static struct row memtable_node_row(const struct memtable_node *node)
-{
-    assert(node->height > 0);
-    const struct bytes key = memtable_node_key(node);
-    return (struct row){
-        .key = key,
-        .value = bytes_of(key.data + key.length, node->value_length),
-        .from = node->from,
-        .time_us = node->time_us,
-        .expires_us = node->expires_us,
-        .kind = node->kind,
-    };
-}
-
-/* Whether the row of `node` comes before the probe in row order. */
-static inline bool memtable_node_before(const struct memtable_node *node,
-                                        const struct memtable_probe *probe)
-{
-    const struct bytes key = memtable_node_key(node);
-    if (node->head != probe->head && probe->key.length >= KEY_PREFIX_SIZE &&
-        memcmp(key.data, probe->key.data, KEY_PREFIX_SIZE) == 0)
-        return node->head < probe->head;
-    return row_order(key, node->from, probe->key, probe->from) < 0;
-}
-
 static void memtable_check(const struct memtable *memtable)
 {
     assert(memtable->allocator != NULL);
-    assert(memtable->head != NULL);
+    assert(memtable->tree.region == &memtable->region);
     assert(memtable->first_version > 0);
     (void)memtable;
 }
 
-static inline struct memtable_node *memtable_follow(const struct memtable_node *node,
-                                                    unsigned level)
-{
-    assert(level < node->height);
-    return atomic_load_explicit(&node->next[level], memory_order_acquire);
-}
-
-/* Finds the gap that the probe falls in. What lies after the gap is at or after the probe. */
-static struct memtable_gap memtable_search(const struct memtable *memtable,
-                                           const struct memtable_probe *probe)
-{
-    memtable_check(memtable);
-    const struct memtable_node *before = memtable->head;
-    const struct memtable_node *after = NULL;
-    unsigned level = atomic_load_explicit(&memtable->height, memory_order_relaxed);
-    while (level > 0) {
-        level--;
-        const struct memtable_node *next = memtable_follow(before, level);
-        /* What stopped the level above stops this one too. */
-        while (next != NULL && next != after && memtable_node_before(next, probe)) {
-            before = next;
-            next = memtable_follow(before, level);
-        }
-        after = next;
-    }
-    return (struct memtable_gap){.before = before == memtable->head ? NULL : before,
-                                 .after = after};
-}
-
 static void memtable_count_memory(struct memtable *memtable)
 {
-    atomic_store_explicit(&memtable->memory, sizeof(*memtable) + memtable->arena.total_bytes,
+    atomic_store_explicit(&memtable->memory,
+                          sizeof(*memtable) + memtable->region.total_bytes + memtable->hash.bytes,
                           memory_order_relaxed);
 }
 
-strata_status memtable_create(const strata_allocator *allocator, size_t chunk_bytes, uint64_t seed,
+strata_status memtable_create(const strata_allocator *allocator, size_t chunk_bytes,
                               uint64_t first_version, struct memtable **out)
 {
     assert(first_version > 0);
@@ -147,24 +35,15 @@ strata_status memtable_create(const strata_allocator *allocator, size_t chunk_by
     if (memtable == NULL)
         return failure(STRATA_NO_MEMORY, "no memory for a memtable");
     memtable->allocator = allocator;
-    arena_init(&memtable->arena, allocator, chunk_bytes);
-    memtable->random.state = seed;
+    region_init(&memtable->region, allocator, chunk_bytes);
+    memtable_hash_init(&memtable->hash, allocator, &memtable->region);
     memtable->first_version = first_version;
-    atomic_init(&memtable->height, 1);
     atomic_init(&memtable->last_version, first_version - 1);
     atomic_init(&memtable->references, 1);
-
-    const size_t size =
-        sizeof(struct memtable_node) + MEMTABLE_HEIGHT_MAX * sizeof(struct memtable_node *);
-    memtable->head = arena_take(&memtable->arena, size);
-    if (memtable->head == NULL) {
+    if (!memtable_tree_init(&memtable->tree, &memtable->region)) {
         memtable_drop(memtable);
         return failure(STRATA_NO_MEMORY, "no memory for a memtable");
     }
-    memset(memtable->head, 0, sizeof(*memtable->head));
-    memtable->head->height = MEMTABLE_HEIGHT_MAX;
-    for (unsigned level = 0; level < MEMTABLE_HEIGHT_MAX; level++)
-        atomic_init(&memtable->head->next[level], NULL);
     memtable_count_memory(memtable);
     memtable_check(memtable);
     *out = memtable;
@@ -186,7 +65,8 @@ void memtable_drop(struct memtable *memtable)
     assert(before > 0);
     if (before > 1)
         return;
-    arena_release(&memtable->arena);
+    memtable_hash_release(&memtable->hash);
+    region_release(&memtable->region);
     release(memtable->allocator, memtable, sizeof(*memtable));
 }
 
@@ -202,79 +82,52 @@ static struct memtable_commits *memtable_commits_open(const struct memtable *mem
     return count < MEMTABLE_COMMITS_PER_BLOCK ? newest : NULL;
 }
 
-strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t bytes,
-                               size_t message_bytes)
+/* What `rows` inserts take at most. False if that is no number. */
+static bool memtable_rows_size(const struct memtable *memtable, size_t rows, size_t bytes,
+                               size_t *out)
 {
-    memtable_check(memtable);
+    /* A split that a row brings about takes less than this. */
+    const size_t row_size_max = (size_t)16 * 1024;
+    if (rows > SIZE_MAX / 4 / row_size_max || bytes > SIZE_MAX / 4)
+        return false;
+    *out = rows * NODE_SIZE_MAX + bytes + memtable_tree_reserve(&memtable->tree, rows);
+    return true;
+}
 
-    const size_t row_size =
-        sizeof(struct memtable_node) + MEMTABLE_HEIGHT_MAX * sizeof(struct memtable_node *) + 7;
-    const size_t commit_size =
-        memtable_rounded(message_bytes) + (memtable_commits_open(memtable) != NULL
-                                               ? 0
-                                               : memtable_rounded(sizeof(struct memtable_commits)));
-    if (rows > SIZE_MAX / 4 / row_size || bytes > SIZE_MAX / 4 || message_bytes > SIZE_MAX / 4)
-        return failure(STRATA_NO_MEMORY, "no memory for %zu rows of %zu bytes", rows, bytes);
-    TRY(arena_reserve(&memtable->arena, rows * row_size + bytes + commit_size));
+static strata_status memtable_reserve_size(struct memtable *memtable, size_t size)
+{
+    TRY(region_reserve(&memtable->region, size));
     memtable_count_memory(memtable);
     return STRATA_OK;
 }
 
-static uint8_t memtable_random_height(struct memtable *memtable)
+strata_status memtable_reserve_rows(struct memtable *memtable, size_t rows, size_t bytes)
 {
-    uint64_t bits = random_next(&memtable->random);
-    unsigned height = 1;
-    while (height < MEMTABLE_HEIGHT_MAX && (bits & ((1u << MEMTABLE_BRANCH_BITS) - 1)) == 0) {
-        bits >>= MEMTABLE_BRANCH_BITS;
-        height++;
-    }
-    return (uint8_t)height;
+    memtable_check(memtable);
+    size_t size;
+    if (!memtable_rows_size(memtable, rows, bytes, &size))
+        return failure(STRATA_NO_MEMORY, "no memory for %zu rows of %zu bytes", rows, bytes);
+    return memtable_reserve_size(memtable, size);
 }
 
-/* A copy of `row`, not linked yet. */
-static struct memtable_node *memtable_node_create(struct memtable *memtable, const struct row *row)
+strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t bytes,
+                               size_t message_bytes)
 {
-    const uint8_t height = memtable_random_height(memtable);
-    const size_t links = height * sizeof(struct memtable_node *);
-    struct memtable_node *node =
-        arena_take(&memtable->arena, sizeof(*node) + links + row->key.length + row->value.length);
-    assert(node != NULL);
-
-    node->head = memtable_head(row->key);
-    node->from = row->from;
-    node->time_us = row->time_us;
-    node->expires_us = row->expires_us;
-    node->value_length = (uint32_t)row->value.length;
-    node->key_length = (uint16_t)row->key.length;
-    node->kind = row->kind;
-    node->height = height;
-    uint8_t *to = (uint8_t *)node + sizeof(*node) + links;
-    memcpy(to, row->key.data, row->key.length);
-    if (row->value.length > 0)
-        memcpy(to + row->key.length, row->value.data, row->value.length);
-    return node;
+    memtable_check(memtable);
+    size_t size;
+    if (!memtable_rows_size(memtable, rows, bytes, &size) || message_bytes > SIZE_MAX / 4)
+        return failure(STRATA_NO_MEMORY, "no memory for %zu rows of %zu bytes", rows, bytes);
+    size += memtable_rounded(message_bytes);
+    if (memtable_commits_open(memtable) == NULL)
+        size += memtable_rounded(sizeof(struct memtable_commits));
+    return memtable_reserve_size(memtable, size);
 }
 
-/* Fills before[level] with the last node of each level that comes before the probe. */
-static void memtable_search_all(struct memtable *memtable, const struct memtable_probe *probe,
-                                struct memtable_node *before[MEMTABLE_HEIGHT_MAX])
+void memtable_freeze(struct memtable *memtable)
 {
-    assert(probe->key.length >= KEY_PREFIX_SIZE);
-    struct memtable_node *node = memtable->head;
-    const struct memtable_node *stop = NULL;
-    const unsigned height = atomic_load_explicit(&memtable->height, memory_order_relaxed);
-    for (unsigned level = MEMTABLE_HEIGHT_MAX; level > height; level--)
-        before[level - 1] = memtable->head;
-    for (unsigned level = height; level > 0; level--) {
-        struct memtable_node *next = memtable_follow(node, level - 1);
-        while (next != NULL && next != stop && memtable_node_before(next, probe)) {
-            node = next;
-            next = memtable_follow(node, level - 1);
-        }
-        stop = next;
-        before[level - 1] = node;
-    }
-    assert(stop == NULL || row_order(memtable_node_key(stop), stop->from, probe->key, probe->from));
+    memtable_check(memtable);
+    region_trim(&memtable->region);
+    memtable_count_memory(memtable);
 }
 
 /* One thread writes, so that reading and writing need not be one step. */
@@ -282,6 +135,139 @@ static void memtable_count_up(_Atomic uint64_t *counter, uint64_t by)
 {
     const uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, before + by, memory_order_relaxed);
+}
+
+/* ---- versions ---- */
+
+/* A copy of `row` that nobody sees yet. `later` is NULL for the first version of its key. */
+static struct memtable_node *memtable_node_create(struct memtable *memtable, const struct row *row,
+                                                  const struct memtable_later *later,
+                                                  uint32_t *name)
+{
+    const uint64_t from = row->from - memtable->first_version;
+    assert(row->from >= memtable->first_version && from <= NODE_FROM_MAX);
+    assert(row->kind <= NODE_KIND_MAX);
+    const uint64_t stamp = from << NODE_FROM_SHIFT | (uint64_t)row->kind << NODE_KIND_SHIFT |
+                           (later != NULL ? NODE_LATER : 0) |
+                           (row->expires_us != 0 ? NODE_EXPIRES : 0);
+    const size_t head = node_head_size(stamp);
+    uint8_t *bytes =
+        region_take(&memtable->region, head + row->key.length + row->value.length, name);
+    assert(bytes != NULL);
+    uint8_t *to = bytes + sizeof(struct memtable_node);
+    if (later != NULL) {
+        memcpy(to, later, sizeof(*later));
+        to += sizeof(*later);
+    }
+    if (row->expires_us != 0)
+        memcpy(to, &row->expires_us, sizeof(row->expires_us));
+    memcpy(bytes + head, row->key.data, row->key.length);
+    if (row->value.length > 0)
+        memcpy(bytes + head + row->key.length, row->value.data, row->value.length);
+
+    void *start = bytes;
+    struct memtable_node *node = start;
+    node->stamp = stamp;
+    node->time_us = row->time_us;
+    node->lengths = (uint32_t)(row->value.length << NODE_KEY_BITS | row->key.length);
+    return node;
+}
+
+/* The version that begins the block of `node`, which may be itself. */
+static uint32_t version_block(const struct memtable_node *node, uint32_t name)
+{
+    return node_place(node) == 0 ? name : node_later(node)->jump;
+}
+
+/* Place and rank of the version after `newest`, and where it jumps to. */
+static uint64_t version_jump(const struct region *region, const struct memtable_node *newest,
+                             uint32_t newest_name, uint32_t *jump)
+{
+    const unsigned place = (node_place(newest) + 1) % NODE_BLOCK_LENGTH;
+    *jump = version_block(newest, newest_name);
+    if (place > 0)
+        return (uint64_t)place << NODE_PLACE_SHIFT;
+    /* It begins a block. Two trees of one rank become one of the next. */
+    const struct memtable_node *block = node_at(region, *jump);
+    const uint32_t behind = node_jump(block);
+    unsigned rank = 1;
+    if (behind != 0 && node_rank(block) == node_rank(node_at(region, behind))) {
+        rank = node_rank(block) + 1;
+        *jump = node_jump(node_at(region, behind));
+    }
+    assert(rank <= NODE_RANK_MAX);
+    return rank;
+}
+
+static void memtable_insert_first(struct memtable *memtable, const struct row *row, uint64_t hash,
+                                  struct memtable_place *place)
+{
+    uint32_t name;
+    struct memtable_node *node = memtable_node_create(memtable, row, NULL, &name);
+    node->stamp |= 1; /* Its rank: it begins the first block. */
+    atomic_init(&node->link, name);
+    memtable_tree_insert(&memtable->tree, place, name);
+    memtable->key_count++;
+    if (memtable->hash.writing != NULL)
+        memtable_hash_insert(&memtable->hash, hash, name);
+}
+
+/* `newest` is the newest version of the key. */
+static void memtable_insert_later(struct memtable *memtable, const struct row *row, uint64_t hash,
+                                  uint32_t newest_name)
+{
+    const struct region *region = &memtable->region;
+    const struct memtable_node *newest = node_at(region, newest_name);
+    assert(node_from(newest) < row->from - memtable->first_version);
+    struct memtable_later later = {.first = node_first(newest, newest_name)};
+    const uint64_t marks = version_jump(region, newest, newest_name, &later.jump);
+    uint32_t name;
+    struct memtable_node *node = memtable_node_create(memtable, row, &later, &name);
+    node->stamp |= marks;
+    atomic_init(&node->link, newest_name);
+    struct memtable_node *first = region_at(region, later.first);
+    atomic_store_explicit(&first->link, name, memory_order_release);
+    if (memtable->hash.writing != NULL)
+        memtable_hash_replace(&memtable->hash, hash, newest_name, name);
+}
+
+/* Puts all keys into a hash table. Without memory for one the tree goes on alone. */
+static void memtable_begin_hash(struct memtable *memtable)
+{
+    struct memtable_page page;
+    if (!memtable_hash_create(&memtable->hash))
+        return;
+    memtable_tree_seek(&memtable->tree, (struct bytes){0}, &page);
+    do {
+        for (; page.index < page.count; page.index++) {
+            const struct memtable_node *first = node_at(&memtable->region, page.names[page.index]);
+            memtable_hash_insert(&memtable->hash, hash64(node_key(first), 0), node_link(first));
+        }
+    } while (memtable_tree_next_page(&memtable->tree, &page));
+    memtable_hash_open(&memtable->hash);
+}
+
+/* The newest version of a key, 0 if there is none; then `place` is complete. */
+static uint32_t memtable_look(struct memtable *memtable, struct bytes key, uint64_t hash,
+                              struct memtable_place *place)
+{
+    struct hash_found found = {.unsure = true};
+    const bool hashed = memtable->hash.writing != NULL;
+    if (hashed)
+        memtable_prefetch(memtable, hash);
+    /* The way through the tree, most of it in the cache, takes as long as the line of the table. */
+    const bool near = !hashed || memtable->grows;
+    if (near)
+        memtable_tree_approach(&memtable->tree, key, place);
+    if (hashed)
+        found = memtable_hash_find(&memtable->hash, key, hash);
+    if (found.name != 0)
+        return found.name;
+    if (!near)
+        memtable_tree_approach(&memtable->tree, key, place);
+    const uint32_t first = memtable_tree_arrive(&memtable->tree, place);
+    assert(first == 0 || found.unsure);
+    return first == 0 ? 0 : node_link(node_at(&memtable->region, first));
 }
 
 void memtable_insert(struct memtable *memtable, const struct row *row)
@@ -292,28 +278,32 @@ void memtable_insert(struct memtable *memtable, const struct row *row)
     assert(row->value.length <= INLINE_VALUE_SIZE_MAX);
     assert(row->to == 0);
 
-    struct memtable_node *before[MEMTABLE_HEIGHT_MAX];
-    const struct memtable_probe probe = memtable_probe_of(row->key, row->from);
-    memtable_search_all(memtable, &probe, before);
-    struct memtable_node *node = memtable_node_create(memtable, row);
-    for (unsigned level = 0; level < node->height; level++)
-        atomic_init(&node->next[level],
-                    atomic_load_explicit(&before[level]->next[level], memory_order_relaxed));
-
-    /* From the bottom up: whoever meets the node on a level finds it on all below. */
-    for (unsigned level = 0; level < node->height; level++)
-        atomic_store_explicit(&before[level]->next[level], node, memory_order_release);
-    if (node->height > atomic_load_explicit(&memtable->height, memory_order_relaxed))
-        atomic_store_explicit(&memtable->height, node->height, memory_order_relaxed);
+    struct memtable_place place;
+    const size_t hash_bytes = memtable->hash.bytes;
+    const uint64_t hash = memtable->hash.writing != NULL ? hash64(row->key, 0) : 0;
+    const uint32_t newest = memtable_look(memtable, row->key, hash, &place);
+    memtable->grows = newest == 0;
+    if (newest != 0)
+        memtable_insert_later(memtable, row, hash, newest);
+    else
+        memtable_insert_first(memtable, row, hash, &place);
+    if (memtable->hash.writing == NULL && memtable->key_count >= MEMTABLE_HASHED_KEYS &&
+        memtable->key_count % MEMTABLE_HASHED_KEYS == 0)
+        memtable_begin_hash(memtable);
+    if (memtable->hash.bytes != hash_bytes)
+        memtable_count_memory(memtable);
     memtable_count_up(&memtable->charge, row_charge(row));
     memtable_count_up(&memtable->rows, 1);
 }
+
+/* ---- commits ---- */
 
 /* Begins a block of commits; reserved before. */
 static struct memtable_commits *memtable_commits_create(struct memtable *memtable)
 {
     assert(memtable_commits_open(memtable) == NULL);
-    struct memtable_commits *block = arena_take(&memtable->arena, sizeof(*block));
+    uint32_t name;
+    struct memtable_commits *block = region_take(&memtable->region, sizeof(*block), &name);
     assert(block != NULL);
     block->older = atomic_load_explicit(&memtable->commits, memory_order_relaxed);
     atomic_init(&block->count, 0);
@@ -330,7 +320,8 @@ void memtable_add_commit(struct memtable *memtable, const struct memtable_commit
     struct memtable_commit copy = *commit;
     copy.message = (struct bytes){0};
     if (commit->message.length > 0) {
-        void *message = arena_take(&memtable->arena, commit->message.length);
+        uint32_t name;
+        void *message = region_take(&memtable->region, commit->message.length, &name);
         assert(message != NULL);
         memcpy(message, commit->message.data, commit->message.length);
         copy.message = bytes_of(message, commit->message.length);
@@ -346,14 +337,32 @@ void memtable_add_commit(struct memtable *memtable, const struct memtable_commit
     atomic_store_explicit(&memtable->last_version, commit->version, memory_order_release);
 }
 
-bool memtable_find(const struct memtable *memtable, struct bytes key, uint64_t cap, struct row *out)
+/* ---- reading ---- */
+
+/* The newest version of a key, 0 if there is none. */
+static uint32_t memtable_newest(const struct memtable *memtable, struct bytes key, uint64_t hash)
 {
-    const struct memtable_probe probe = memtable_probe_of(key, cap);
-    const struct memtable_node *node = memtable_search(memtable, &probe).after;
-    if (node == NULL || !bytes_equal(memtable_node_key(node), key))
+    const struct hash_found found = memtable_hash_find(&memtable->hash, key, hash);
+    if (!found.unsure)
+        return found.name;
+    const uint32_t first = memtable_tree_find(&memtable->tree, key);
+    return first == 0 ? 0 : node_link(node_at(&memtable->region, first));
+}
+
+bool memtable_find(const struct memtable *memtable, struct bytes key, uint64_t hash, uint64_t cap,
+                   struct row *out)
+{
+    memtable_check(memtable);
+    if (cap < memtable->first_version)
         return false;
-    assert(node->from <= cap);
-    *out = memtable_node_row(node);
+    const uint32_t newest = memtable_newest(memtable, key, hash);
+    if (newest == 0)
+        return false;
+    const struct memtable_node *node = version_at(
+        &memtable->region, node_at(&memtable->region, newest), cap - memtable->first_version);
+    if (node == NULL)
+        return false;
+    *out = node_row(node, memtable->first_version);
     return true;
 }
 
@@ -361,72 +370,4 @@ size_t memtable_memory(const struct memtable *memtable)
 {
     memtable_check(memtable);
     return atomic_load_explicit(&memtable->memory, memory_order_relaxed);
-}
-
-static struct memtable_source *memtable_source_of(struct source *source)
-{
-    void *self = source;
-    return self;
-}
-
-static strata_status memtable_source_show(struct memtable_source *self,
-                                          const struct memtable_node *node)
-{
-    assert(node == NULL || node->key_length >= KEY_PREFIX_SIZE);
-    self->node = node;
-    self->source.valid = node != NULL;
-    if (node != NULL)
-        self->source.row = memtable_node_row(node);
-    return STRATA_OK;
-}
-
-static strata_status memtable_source_seek(struct source *source, struct bytes key, uint64_t from)
-{
-    struct memtable_source *self = memtable_source_of(source);
-    const struct memtable_probe probe = memtable_probe_of(key, from);
-    return memtable_source_show(self, memtable_search(self->memtable, &probe).after);
-}
-
-static strata_status memtable_source_seek_before(struct source *source, struct bytes key)
-{
-    struct memtable_source *self = memtable_source_of(source);
-    const struct memtable_probe probe = memtable_probe_of(key, UINT64_MAX);
-    return memtable_source_show(self, memtable_search(self->memtable, &probe).before);
-}
-
-static strata_status memtable_source_next(struct source *source)
-{
-    assert(source->valid);
-    struct memtable_source *self = memtable_source_of(source);
-    return memtable_source_show(self, memtable_follow(self->node, 0));
-}
-
-static strata_status memtable_source_previous(struct source *source)
-{
-    assert(source->valid);
-    struct memtable_source *self = memtable_source_of(source);
-    const struct memtable_probe probe =
-        memtable_probe_of(memtable_node_key(self->node), self->node->from);
-    return memtable_source_show(self, memtable_search(self->memtable, &probe).before);
-}
-
-static void memtable_source_release(struct source *source)
-{
-    source->valid = false;
-    memtable_source_of(source)->node = NULL;
-}
-
-static const struct source_class memtable_source_class = {
-    .seek = memtable_source_seek,
-    .seek_before = memtable_source_seek_before,
-    .next = memtable_source_next,
-    .previous = memtable_source_previous,
-    .release = memtable_source_release,
-};
-
-void memtable_source_init(struct memtable_source *source, const struct memtable *memtable)
-{
-    memtable_check(memtable);
-    *source =
-        (struct memtable_source){.source = {.class = &memtable_source_class}, .memtable = memtable};
 }

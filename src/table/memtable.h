@@ -1,19 +1,25 @@
 /* The newest rows, in memory: every version of every key committed since the last freeze, and the
  * list of those commits.
  *
- * A skip list in row order. One thread inserts at a time; any number read meanwhile without a lock:
- * a node is complete before it is linked, and nothing is ever unlinked. Source: Pugh, "Skip Lists",
- * 1990. Readers must ignore rows above the version that they read at. */
+ * A version is a piece of the memtable's region (memtable_node.h); those of a key are a chain, newest
+ * first. The keys are in a tree, for their order (memtable_tree.h), and from MEMTABLE_HASHED_KEYS keys
+ * on also in a hash table, for gets (memtable_hash.h), which leads to the newest version itself: a get
+ * touches one line of the table, then the row. A new version of a present key changes neither the tree
+ * nor the number of keys.
+ *
+ * One thread inserts at a time; any number read meanwhile without a lock. A version is complete before
+ * it is linked, and nothing is ever unlinked. Readers must ignore rows above the version that they
+ * read at; what was inserted at or below it before they began they see. */
 #ifndef STRATA_TABLE_MEMTABLE_H
 #define STRATA_TABLE_MEMTABLE_H
 
-#include "core/arena.h"
-#include "core/random.h"
+#include "core/region.h"
+#include "table/memtable_hash.h"
+#include "table/memtable_tree.h"
 #include "table/source.h"
 
-#include <stdatomic.h>
-
-enum { MEMTABLE_HEIGHT_MAX = 12 };
+/* Below, the tree is as quick as the table, and smaller. */
+enum { MEMTABLE_HASHED_KEYS = 1024 };
 
 struct memtable_node; /* Private. */
 
@@ -35,12 +41,14 @@ struct memtable_commits {
     struct memtable_commit entries[MEMTABLE_COMMITS_PER_BLOCK];
 };
 
+/* Does not move. */
 struct memtable {
     const strata_allocator *allocator;
-    struct arena arena;
-    struct random random; /* Of node heights. */
-    struct memtable_node *head;
-    _Atomic uint32_t height;
+    struct region region; /* Of all but the hash table. */
+    struct memtable_tree tree;
+    struct memtable_hash hash;
+    uint64_t key_count;      /* The writer's, as is the next. */
+    bool grows;              /* The last row was of a new key: a guess at what the next will be. */
     _Atomic uint64_t charge; /* Sum of row_charge, and 64 + message for each commit. */
     _Atomic uint64_t rows;
     _Atomic(struct memtable_commits *) commits;
@@ -50,33 +58,50 @@ struct memtable {
     _Atomic uint32_t references;
 };
 
-/* One reference. Fails with STRATA_NO_MEMORY. */
+/* One reference. Takes its memory in chunks of at most `chunk_bytes`, but for what is larger. Fails with
+ * STRATA_NO_MEMORY. */
 STRATA_CHECKED strata_status memtable_create(const strata_allocator *allocator, size_t chunk_bytes,
-                                             uint64_t seed, uint64_t first_version,
-                                             struct memtable **out);
+                                             uint64_t first_version, struct memtable **out);
 void memtable_acquire(struct memtable *memtable);
 void memtable_drop(struct memtable *memtable);
 
-/* Makes sure that the next `rows` inserts, whose storage keys and values have `bytes` bytes in all, and one
- * commit with `message_bytes` cannot fail. */
+/* Makes sure that the next `rows` inserts, whose storage keys and values have `bytes` bytes in all,
+ * cannot fail. */
+STRATA_CHECKED strata_status memtable_reserve_rows(struct memtable *memtable, size_t rows,
+                                                   size_t bytes);
+
+/* The same, and of one commit with `message_bytes`. */
 STRATA_CHECKED strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t bytes,
                                               size_t message_bytes);
 
-/* Copies the row; reserved before; `to` is 0. No row of the same key and `from` is there. */
+/* Copies the row; reserved before; `to` is 0, `from` is above that of every row of the key that is
+ * there, and not below first_version. */
 void memtable_insert(struct memtable *memtable, const struct row *row);
+
+/* Nothing will be inserted any more: gives back what was reserved. */
+void memtable_freeze(struct memtable *memtable);
 
 /* Copies the commit; it is the newest. Moves last_version. */
 void memtable_add_commit(struct memtable *memtable, const struct memtable_commit *commit);
 
-/* The newest row of `key` with `from` <= cap. Its bytes live as long as the memtable. */
-bool memtable_find(const struct memtable *memtable, struct bytes key, uint64_t cap,
+/* The newest row of `key` with `from` <= cap. Its bytes live as long as the memtable. `hash` is
+ * hash64(key, 0). */
+bool memtable_find(const struct memtable *memtable, struct bytes key, uint64_t hash, uint64_t cap,
                    struct row *out);
 
-/* A source over all rows. Holds no reference. */
+/* Fetches what memtable_find will look at first. */
+static inline void memtable_prefetch(const struct memtable *memtable, uint64_t hash)
+{
+    memtable_hash_prefetch(&memtable->hash, hash);
+}
+
+/* A source over all rows. Holds no reference. It stands on a version of the key at page.index. */
 struct memtable_source {
     struct source source;
     const struct memtable *memtable;
+    const struct memtable_node *first; /* Version of the key. */
     const struct memtable_node *node;
+    struct memtable_page page;
 };
 
 void memtable_source_init(struct memtable_source *source, const struct memtable *memtable);

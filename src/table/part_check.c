@@ -33,6 +33,7 @@ struct part_bounds {
 
 struct part_checking {
     struct part *part;
+    struct epoch_slot *slot; /* For reading buckets. */
     void (*found)(void *context, uint64_t offset, const char *message);
     void *context;
     struct part_walk *walk; /* Of the tree being checked, which is one of these: */
@@ -79,8 +80,7 @@ static void part_walk_release(struct part_walk *walk)
 
 static void part_check_free(const struct part_checking *checking, struct cached_frame *frame)
 {
-    if (frame != NULL)
-        release(checking->part->store->allocator, frame, frame->size);
+    cached_frame_free(checking->part->store->allocator, frame);
 }
 
 /* A frame read past the cache, which a check should not sweep; `*out` remains NULL on failure. */
@@ -155,9 +155,13 @@ static strata_status part_check_place(struct part_checking *checking, struct byt
     const uint64_t hash =
         hash64_pair(bytes_of(key.data, KEY_PREFIX_SIZE), bytes_after(key, KEY_PREFIX_SIZE));
     const uint64_t first = bucket_of(hash, count);
+    strata_status status = STRATA_OK;
     bool led = false, more = true;
-    for (uint64_t tried = 0; more && tried < count; tried++)
-        TRY(part_check_bucket(checking, (first + tried) % count, hash, place, &led, &more));
+    epoch_enter(checking->part->store->cache->epochs, checking->slot);
+    for (uint64_t tried = 0; more && tried < count && status == STRATA_OK; tried++)
+        status = part_check_bucket(checking, (first + tried) % count, hash, place, &led, &more);
+    epoch_leave(checking->slot);
+    TRY(status);
     if (!led)
         part_check_report(checking, checking->part->bucket_unit,
                           "the buckets do not lead to a key");
@@ -590,9 +594,10 @@ strata_status part_check(struct part *part,
         .buckets_sound = true,
         .bounds = {.min_from = UINT64_MAX},
     };
+    TRY(epoch_slot_take(part->store->cache->epochs, &checking.slot));
     part_walk_init(&checking.rows, allocator, part->rows_root, FRAME_ROWS);
     part_walk_init(&checking.directory, allocator, part->directory_root, FRAME_DIRECTORY);
-    part_source_init(&checking.slices, part, true);
+    part_source_init_around(&checking.slices, part, true);
     value_totals_init(&checking.values, allocator);
 
     const strata_status status = part_check_all(&checking);
@@ -600,5 +605,6 @@ strata_status part_check(struct part *part,
     value_totals_release(&checking.values);
     part_walk_release(&checking.rows);
     part_walk_release(&checking.directory);
+    epoch_slot_give(checking.slot);
     return status;
 }

@@ -1,6 +1,5 @@
 #include "table/part_reader.h"
 
-#include "core/hash.h"
 #include "core/memory.h"
 #include "layout/key.h"
 #include "layout/names.h"
@@ -8,13 +7,10 @@
 #include <assert.h>
 #include <inttypes.h>
 
-enum {
-    CACHED_FRAME_ALIGNMENT = 64, /* So that a bucket is one cache line. */
-    PART_FRAME_BYTES_MAX = STORAGE_KEY_SIZE_MAX + INLINE_VALUE_SIZE_MAX + 256
-};
+enum { PART_FRAME_BYTES_MAX = STORAGE_KEY_SIZE_MAX + INLINE_VALUE_SIZE_MAX + 256 };
 static_assert((int)PART_FRAME_BYTES_MAX >= (int)FRAME_BYTES_MAX,
               "no frame is larger than one of a single row");
-static_assert(BUCKETS_OFFSET % CACHED_FRAME_ALIGNMENT == 0, "buckets are aligned in a frame");
+static_assert(BUCKETS_OFFSET % CACHED_FRAME_ALIGNMENT == 0, "a bucket is one cache line");
 
 static void part_assert_sound(const struct part *part)
 {
@@ -38,6 +34,7 @@ static void part_free(struct part *part)
     assert(atomic_load_explicit(&part->references, memory_order_relaxed) <= 1);
     const strata_allocator *allocator = part->store->allocator;
     const struct manifest_part *info = &part->info;
+    frame_map_release(&part->frames, part->store->cache);
     object_close(&part->object);
     mutex_destroy(&part->open_lock);
     release(allocator, part->first_key, info->first_key.length);
@@ -159,6 +156,14 @@ static uint32_t part_average_leaf(const struct part *part)
     return (uint32_t)(units == 0 ? 1 : units < units_max ? units : units_max);
 }
 
+/* What the heads of a leaf take, on average. */
+static size_t part_average_heads(const struct part *part)
+{
+    assert(part->leaf_count > 0);
+    const uint64_t rows = part->info.rows / part->leaf_count;
+    return frame_heads_size(rows < FRAME_ROWS_MAX ? (size_t)rows : FRAME_ROWS_MAX);
+}
+
 /* Takes over what the footer says. */
 static strata_status part_use_footer(struct part *part, const struct part_footer *footer)
 {
@@ -181,6 +186,7 @@ static strata_status part_use_footer(struct part *part, const struct part_footer
         part->leaf_end = buckets->unit;
     }
     part->leaf_units = part_average_leaf(part);
+    part->leaf_heads_size = (uint32_t)part_average_heads(part);
     return STRATA_OK;
 }
 
@@ -208,6 +214,7 @@ static strata_status part_open(struct part *part)
     }
     TRY_OUT(part_read_footer(part, &bytes, &footer));
     TRY_OUT(part_fault(part, (uint32_t)(info->units - 1), part_use_footer(part, &footer)));
+    TRY_OUT(frame_map_init(&part->frames, part->store->cache, info->units));
 
 out:
     buffer_release(&bytes);
@@ -232,31 +239,6 @@ strata_status part_ready(struct part *part)
     return status;
 }
 
-/* Where the bytes of a frame lie in its block. */
-static uint8_t *cached_frame_bytes(struct cached_frame *frame)
-{
-    uint8_t *behind = (uint8_t *)(frame + 1);
-    const size_t excess = (uintptr_t)behind % CACHED_FRAME_ALIGNMENT;
-    return excess == 0 ? behind : behind + (CACHED_FRAME_ALIGNMENT - excess);
-}
-
-static struct cached_frame *cached_frame_create(const struct part *part, uint32_t unit,
-                                                uint32_t units)
-{
-    assert(units > 0);
-    const size_t size = sizeof(struct cached_frame) + CACHED_FRAME_ALIGNMENT - 1 +
-                        (size_t)units * part->info.unit_size;
-    struct cached_frame *frame = allocate(part->store->allocator, size);
-    if (frame == NULL)
-        return NULL;
-    memset(frame, 0, sizeof(*frame));
-    atomic_init(&frame->pins, 0);
-    frame->part = part->info.number;
-    frame->unit = unit;
-    frame->size = (uint32_t)size;
-    return frame;
-}
-
 /* Reads `units` units at `unit`, of which `known`, if there is one, may have the first `known_units`
  * already. */
 static strata_status part_read_units(const struct part *part, uint32_t unit, uint32_t units,
@@ -266,11 +248,12 @@ static strata_status part_read_units(const struct part *part, uint32_t unit, uin
     assert(units > 0);
     assert(known != NULL || known_units == 0);
     const size_t unit_size = part->info.unit_size;
-    struct cached_frame *frame = cached_frame_create(part, unit, units);
-    if (frame == NULL)
-        return failure(STRATA_NO_MEMORY, "no memory for a frame of %zu bytes", units * unit_size);
-    uint8_t *to = cached_frame_bytes(frame);
     const size_t size = units * unit_size;
+    struct cached_frame *frame =
+        cached_frame_create(part->store->allocator, part->info.number, unit, size);
+    if (frame == NULL)
+        return failure(STRATA_NO_MEMORY, "no memory for a frame of %zu bytes", size);
+    uint8_t *to = cached_frame_bytes(frame);
     const size_t copied = known_units < units ? known_units * unit_size : size;
     if (copied > 0)
         memcpy(to, cached_frame_bytes(known), copied);
@@ -279,7 +262,7 @@ static strata_status part_read_units(const struct part *part, uint32_t unit, uin
         status = object_read(&part->object, unit * (uint64_t)unit_size + copied, to + copied,
                              size - copied);
     if (status != STRATA_OK) {
-        release(part->store->allocator, frame, frame->size);
+        cached_frame_free(part->store->allocator, frame);
         return status;
     }
     *out = frame;
@@ -336,215 +319,8 @@ strata_status part_read_frame(struct part *part, uint32_t unit, struct cached_fr
     frame = NULL;
 
 out:
-    if (first != NULL)
-        release(part->store->allocator, first, first->size);
-    if (frame != NULL)
-        release(part->store->allocator, frame, frame->size);
-    return status;
-}
-
-/* A row found, in the pinned frame. Nothing is found while `pin` is NULL. */
-struct part_hit {
-    struct cached_frame *pin;
-    struct frame_row row;
-};
-
-static bool part_key_equals(const struct frame *frame, struct bytes suffix, struct bytes key)
-{
-    assert(frame->row_count > 0);
-    return key.length == frame->prefix.length + suffix.length &&
-           bytes_start_with(key, frame->prefix) &&
-           bytes_equal(bytes_after(key, frame->prefix.length), suffix);
-}
-
-/* Looks where a bucket says that the newest row of `key` may lie. */
-static strata_status part_try_place(struct part *part, uint32_t place, struct bytes key,
-                                    struct part_hit *hit)
-{
-    assert(hit->pin == NULL);
-    const uint32_t unit = row_place_unit(place);
-    struct cached_frame *pin = NULL;
-    struct frame_row row;
-    strata_status status = STRATA_OK;
-    TRY_OUT(cache_get(part->store->cache, part, unit, &pin));
-    if (pin->frame.kind != FRAME_ROWS) {
-        status =
-            failure(STRATA_CORRUPT, "a bucket names unit %" PRIu32 ", which has no rows", unit);
-        goto out;
-    }
-    status = frame_row_at_offset(&pin->frame, row_place_offset(place), &row);
-    TRY_OUT(part_fault(part, unit, status));
-    if (part_key_equals(&pin->frame, row.suffix, key)) {
-        *hit = (struct part_hit){.pin = pin, .row = row};
-        pin = NULL;
-    }
-
-out:
-    cache_unpin(part->store->cache, pin);
-    return status;
-}
-
-/* Tries what one bucket has; `*more` tells whether the next one has to be asked too. */
-static strata_status part_try_bucket(struct part *part, uint64_t bucket, struct bytes key,
-                                     uint64_t hash, struct part_hit *hit, bool *more)
-{
-    assert(bucket < part->bucket_count);
-    assert(hit->pin == NULL);
-    const uint32_t per_unit = buckets_per_unit(part->info.unit_size);
-    const uint32_t unit = part->bucket_unit + (uint32_t)(bucket / per_unit);
-    const size_t offset = BUCKETS_OFFSET + (size_t)(bucket % per_unit) * BUCKET_SIZE;
-    struct cached_frame *pin = NULL;
-    strata_status status = STRATA_OK;
-    TRY_OUT(cache_get(part->store->cache, part, unit, &pin));
-    if (pin->frame.kind != FRAME_BUCKETS || offset + BUCKET_SIZE > pin->frame.used) {
-        status = failure(STRATA_CORRUPT, "bucket %" PRIu64 " is not there", bucket);
-        goto out;
-    }
-    const uint8_t *bytes = pin->frame.bytes.data + offset;
-    const uint32_t matches = bucket_match(bytes, hash);
-    for (unsigned slot = 0; slot < BUCKET_SLOTS && hit->pin == NULL; slot++) {
-        if ((matches >> slot & 1) != 0)
-            TRY_OUT(part_try_place(part, bucket_place(bytes, slot), key, hit));
-    }
-    *more = hit->pin == NULL && bucket_overflows(bytes);
-
-out:
-    cache_unpin(part->store->cache, pin);
-    return status;
-}
-
-static strata_status part_find_by_buckets(struct part *part, struct bytes key, uint64_t hash,
-                                          struct part_hit *hit)
-{
-    assert(part->bucket_count > 0);
-    assert(hit->pin == NULL);
-    uint64_t bucket = bucket_of(hash, part->bucket_count);
-    bool more = true;
-    for (uint64_t tried = 0; more && tried < part->bucket_count; tried++) {
-        assert(bucket < part->bucket_count);
-        TRY(part_try_bucket(part, bucket, key, hash, hit, &more));
-        bucket = bucket + 1 < part->bucket_count ? bucket + 1 : 0;
-    }
-    return STRATA_OK;
-}
-
-/* Finds the newest row of `key` with `from` <= cap through the index. */
-static strata_status part_find_by_index(struct part *part, struct bytes key, uint64_t cap,
-                                        struct part_hit *hit)
-{
-    assert(hit->pin == NULL);
-    strata_status status = STRATA_OK;
-    struct part_position position = part_position_of(part, FRAME_ROWS);
-    TRY_OUT(part_position_seek(&position, key, cap));
-    if (!part_position_valid(&position))
-        goto out;
-    struct frame_row row;
-    TRY_OUT(part_position_row(&position, &row));
-    if (part_key_equals(&position.pin->frame, row.suffix, key)) {
-        *hit = (struct part_hit){.pin = position.pin, .row = row};
-        position.pin = NULL;
-    }
-
-out:
-    part_position_release(&position);
-    return status;
-}
-
-/* Finds the newest row of `key`. Buckets are derived: where they are damaged, the index answers. */
-static strata_status part_find_newest(struct part *part, struct bytes key, uint64_t hash,
-                                      struct part_hit *hit)
-{
-    assert(hit->pin == NULL);
-    if (part->bucket_count > 0) {
-        const strata_status status = part_find_by_buckets(part, key, hash, hit);
-        if (status != STRATA_CORRUPT && status != STRATA_UNSUPPORTED)
-            return status;
-        assert(hit->pin == NULL);
-    }
-    return part_find_by_index(part, key, UINT64_MAX, hit);
-}
-
-/* From the newest row of `key`, which is above `cap`, to the first one that is not; drops the hit if
- * there is none. Older rows lie behind it, mostly in the same frame. */
-static strata_status part_find_older(struct part *part, struct bytes key, uint64_t cap,
-                                     struct part_hit *hit)
-{
-    assert(hit->pin != NULL);
-    assert(hit->row.from > cap);
-    struct cached_frame *pin = hit->pin;
-    const struct frame *frame = &pin->frame;
-    hit->pin = NULL;
-    strata_status status = STRATA_OK;
-    unsigned index;
-    struct frame_row row;
-    TRY_OUT(part_fault(part, pin->unit, frame_lower_bound(frame, key, cap, &index)));
-    if (index == frame->row_count) {
-        status = part_find_by_index(part, key, cap, hit);
-        goto out;
-    }
-    TRY_OUT(part_fault(part, pin->unit, frame_row_at(frame, index, &row)));
-    if (part_key_equals(frame, row.suffix, key)) {
-        *hit = (struct part_hit){.pin = pin, .row = row};
-        pin = NULL;
-    }
-
-out:
-    cache_unpin(part->store->cache, pin);
-    return status;
-}
-
-strata_status part_find(struct part *part, struct bytes key, uint64_t hash, uint64_t cap,
-                        bool *found, struct row *out, struct cached_frame **pin, bool *newer)
-{
-    assert(hash ==
-           hash64_pair(bytes_of(key.data, KEY_PREFIX_SIZE), bytes_after(key, KEY_PREFIX_SIZE)));
-    assert(key.length >= KEY_PREFIX_SIZE);
-    TRY(part_ready(part));
-
-    *found = false;
-    struct part_hit hit = {.pin = NULL};
-    TRY(part_find_newest(part, key, hash, &hit));
-    if (hit.pin != NULL && hit.row.from > cap) {
-        *newer = true;
-        TRY(part_find_older(part, key, cap, &hit));
-    }
-    if (hit.pin == NULL)
-        return STRATA_OK;
-    *found = true;
-    *pin = hit.pin;
-    *out = (struct row){
-        .key = key,
-        .value = hit.row.value,
-        .from = hit.row.from,
-        .to = hit.row.to,
-        .time_us = hit.row.time_us,
-        .expires_us = hit.row.expires_us,
-        .kind = hit.row.kind,
-    };
-    return STRATA_OK;
-}
-
-strata_status part_find_slice(struct part *part, struct bytes prefix, bool *found,
-                              struct slice_entry *out)
-{
-    assert(prefix.length == KEY_PREFIX_SIZE);
-    TRY(part_ready(part));
-
-    *found = false;
-    strata_status status = STRATA_OK;
-    struct part_position position = part_position_of(part, FRAME_DIRECTORY);
-    TRY_OUT(part_position_seek(&position, prefix, UINT64_MAX));
-    if (!part_position_valid(&position))
-        goto out;
-    struct frame_row row;
-    TRY_OUT(part_position_row(&position, &row));
-    if (!part_key_equals(&position.pin->frame, row.suffix, prefix))
-        goto out;
-    TRY_OUT(part_fault(part, position.pin->unit, slice_entry_load(row.value, out)));
-    *found = true;
-
-out:
-    part_position_release(&position);
+    cached_frame_free(part->store->allocator, first);
+    cached_frame_free(part->store->allocator, frame);
     return status;
 }
 

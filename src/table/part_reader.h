@@ -6,7 +6,7 @@
 #include "core/lock.h"
 #include "format/manifest.h"
 #include "format/part.h"
-#include "table/cache.h"
+#include "table/frame_map.h"
 #include "table/source.h"
 
 /* What all parts of a database share. */
@@ -35,9 +35,11 @@ struct part {
     uint32_t rows_root;
     uint32_t directory_root;
     uint64_t slice_count;
-    uint64_t leaf_count; /* Row frames. */
-    uint32_t leaf_end;   /* No leaf of either tree is at this unit or behind it. */
-    uint32_t leaf_units; /* Of most leaves; a guess. */
+    uint64_t leaf_count;      /* Row frames. */
+    uint32_t leaf_end;        /* No leaf of either tree is at this unit or behind it. */
+    uint32_t leaf_units;      /* Of most leaves; a guess. */
+    uint32_t leaf_heads_size; /* What the heads of a leaf take, about. */
+    struct frame_map frames;  /* Of a large cache. */
     _Atomic uint32_t references;
 };
 
@@ -55,22 +57,9 @@ void part_drop(struct part *part);
  * Every call below does this first. */
 STRATA_CHECKED strata_status part_ready(struct part *part);
 
-/* For the cache: reads and checks the frame at `unit` into one new block that starts with a struct
- * cached_frame. Fails with STRATA_CORRUPT naming object and offset, STRATA_IO, STRATA_NO_MEMORY. */
+/* For the cache: reads and checks the frame at `unit` into a block of its own. Fails with STRATA_CORRUPT naming object and offset, STRATA_IO, STRATA_NO_MEMORY. */
 STRATA_CHECKED strata_status part_read_frame(struct part *part, uint32_t unit,
                                              struct cached_frame **out);
-
-/* The newest row of `key` with `from` <= cap. `hash` is hash64_pair of the key. Uses the buckets
- * where there are any, else the index. When found, `*pin` is pinned and `out` points into it, but for
- * out->key, which is `key`. `*newer` is set if a row of the key with `from` > cap was passed over,
- * and left alone otherwise. */
-STRATA_CHECKED strata_status part_find(struct part *part, struct bytes key, uint64_t hash,
-                                       uint64_t cap, bool *found, struct row *out,
-                                       struct cached_frame **pin, bool *newer);
-
-/* The slice of a 12-byte prefix. */
-STRATA_CHECKED strata_status part_find_slice(struct part *part, struct bytes prefix, bool *found,
-                                             struct slice_entry *out);
 
 /* The value objects that the part lists: `visit` for each, in order. Reads the footer anew. */
 STRATA_CHECKED strata_status part_values(struct part *part,
@@ -86,6 +75,7 @@ struct part_position {
     struct cache *cache; /* Its part's: the pin may outlive the part. */
     uint32_t root;
     uint8_t leaf_kind;        /* FRAME_ROWS or FRAME_DIRECTORY. */
+    bool around;              /* Reads past a large cache, and so in no epoch. */
     unsigned index;           /* Of the row in the leaf; its row count: behind the last row. */
     struct cached_frame *pin; /* The leaf; NULL: nowhere. */
     /* Of the last descent: the index rows it took, and the leaf they led to. The row sought may be
@@ -98,7 +88,8 @@ struct part_position {
     uint32_t leaf;
 };
 
-/* `part` is ready. */
+/* `part` is ready. All moves are made inside an epoch, if the cache is large; with `around` set, they
+ * need not be. */
 struct part_position part_position_of(struct part *part, enum frame_kind leaf_kind);
 
 /* To the first row at or after (key, from); behind the last row if there is none. */
@@ -125,18 +116,35 @@ STRATA_CHECKED strata_status part_position_row(const struct part_position *posit
 void part_position_release(struct part_position *position);
 
 /* A source over the rows of one part; with `directory` over its slices instead. Holds a pinned frame
- * and no reference. */
+ * and no reference. To be moved inside an epoch, but for one that reads around a large cache, which it
+ * leaves as it is: for those who read all of a part once. */
 struct part_source {
     struct source source;
     struct part *part;
     struct part_position position; /* Of no part before the first seek. */
     bool directory;
-    struct buffer key;        /* Where row.key is put together. */
+    bool around;
+    const strata_allocator *allocator; /* Of `key`: the part may be gone at the release. */
+    uint8_t *key;                      /* Where row.key is put together. */
+    size_t key_capacity;
     uint32_t key_unit;        /* The leaf whose prefix `key` begins with, */
     size_t key_prefix_length; /* which has this many bytes; SIZE_MAX: none yet. */
 };
 
 void part_source_init(struct part_source *source, struct part *part, bool directory);
+void part_source_init_around(struct part_source *source, struct part *part, bool directory);
+
+/* What its class does, for sources that are made of it: `source.row` and `source.valid` are theirs. */
+STRATA_CHECKED strata_status part_source_seek(struct part_source *self, struct bytes key,
+                                              uint64_t from);
+STRATA_CHECKED strata_status part_source_seek_before(struct part_source *self, struct bytes key);
+STRATA_CHECKED strata_status part_source_next(struct part_source *self);
+STRATA_CHECKED strata_status part_source_previous(struct part_source *self);
+void part_source_release(struct part_source *self);
+
+/* From a row to the one behind it, if that lies in the same frame, is of another key and has
+ * `from` <= cap; otherwise, and where something is wrong, it is false and nothing has changed. */
+bool part_source_step(struct part_source *self, uint64_t cap);
 
 /* Bytes of it that can be made again from its rows: the buckets. */
 STRATA_CHECKED strata_status part_derived_bytes(struct part *part, uint64_t *out);

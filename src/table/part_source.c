@@ -1,5 +1,9 @@
 #include "table/part_reader.h"
 
+#include "core/memory.h"
+#include "core/prefetch.h"
+#include "format/frame_row.h"
+
 #include <assert.h>
 #include <inttypes.h>
 
@@ -21,6 +25,16 @@ struct part_position part_position_of(struct part *part, enum frame_kind leaf_ki
         .part = part, .cache = part->store->cache, .root = root, .leaf_kind = (uint8_t)leaf_kind};
 }
 
+/* The frame at `unit`, to look at. */
+static strata_status part_position_borrow(const struct part_position *position, uint32_t unit,
+                                          struct frame_loan *out)
+{
+    if (!position->around)
+        return cache_borrow(position->cache, position->part, unit, out);
+    out->pinned = true;
+    return cache_read_around(position->cache, position->part, unit, &out->frame);
+}
+
 void part_position_release(struct part_position *position)
 {
     if (position->pin == NULL)
@@ -40,15 +54,17 @@ strata_status part_position_row(const struct part_position *position, struct fra
 {
     assert(part_position_valid(position));
     const struct cached_frame *pin = position->pin;
+    if (frame_take_row_at(&pin->frame, position->index, out))
+        return STRATA_OK;
     return part_fault(position->part, pin->unit, frame_row_at(&pin->frame, position->index, out));
 }
 
-/* Takes over the pin of a leaf. */
-static void part_position_hold(struct part_position *position, struct cached_frame *leaf,
+/* Takes over a leaf, pinned from here on. */
+static void part_position_hold(struct part_position *position, struct frame_loan leaf,
                                unsigned index)
 {
     struct cached_frame *before = position->pin;
-    position->pin = leaf;
+    position->pin = leaf.frame == NULL ? NULL : cache_keep(position->cache, leaf);
     position->index = index;
     cache_unpin(position->cache, before);
     part_position_check(position);
@@ -111,48 +127,51 @@ static strata_status part_step_down(struct part_position *position,
     return STRATA_OK;
 }
 
-/* From the frame at `unit`, below the path so far, to a leaf, which `out` pins. */
+/* From the frame at `unit`, below the path so far, to a leaf. */
 static strata_status part_descend(struct part_position *position, uint32_t unit,
-                                  const struct part_target *target, struct cached_frame **out)
+                                  const struct part_target *target, struct frame_loan *out)
 {
     assert(position->depth <= PART_DEPTH_MAX);
-    struct cache *cache = position->part->store->cache;
     for (;;) {
-        struct cached_frame *pin;
-        TRY(cache_get(cache, position->part, unit, &pin));
-        if (pin->frame.kind == position->leaf_kind) {
+        struct frame_loan loan;
+        if (!position->around)
+            frame_map_prefetch(position->part, unit);
+        TRY(part_position_borrow(position, unit, &loan));
+        const struct cached_frame *frame = loan.frame;
+        if (frame->frame.kind == position->leaf_kind) {
             position->leaf = unit;
-            *out = pin;
+            *out = loan;
             return STRATA_OK;
         }
         const strata_status status =
-            part_fault(position->part, pin->unit, part_step_down(position, target, pin, &unit));
-        cache_unpin(cache, pin);
+            part_fault(position->part, unit, part_step_down(position, target, frame, &unit));
+        cache_return(position->cache, loan);
         TRY(status);
     }
 }
 
-/* The leaf behind `leaf`, pinned, or NULL. Frames of the index may lie between the two. */
+/* The leaf behind `leaf`; its frame is NULL if there is none. Frames of the index may lie between the
+ * two. */
 static strata_status part_leaf_after(const struct part_position *position,
-                                     const struct cached_frame *leaf, struct cached_frame **out)
+                                     const struct cached_frame *leaf, struct frame_loan *out)
 {
     assert(leaf->frame.kind == position->leaf_kind);
-    struct part *part = position->part;
+    const struct part *part = position->part;
     uint32_t unit = leaf->unit + leaf->frame.units;
     while (unit < part->leaf_end) {
-        struct cached_frame *pin;
-        TRY(cache_get(part->store->cache, part, unit, &pin));
-        if (pin->frame.kind == position->leaf_kind) {
-            *out = pin;
+        struct frame_loan loan;
+        TRY(part_position_borrow(position, unit, &loan));
+        if (loan.frame->frame.kind == position->leaf_kind) {
+            *out = loan;
             return STRATA_OK;
         }
-        const bool index = pin->frame.kind == FRAME_INDEX;
-        unit += pin->frame.units;
-        cache_unpin(part->store->cache, pin);
+        const bool index = loan.frame->frame.kind == FRAME_INDEX;
+        unit += loan.frame->frame.units;
+        cache_return(position->cache, loan);
         if (!index)
             break;
     }
-    *out = NULL;
+    *out = (struct frame_loan){.frame = NULL};
     return STRATA_OK;
 }
 
@@ -162,25 +181,25 @@ static strata_status part_position_descend(struct part_position *position, struc
 {
     assert(position->part != NULL);
     const struct part_target target = {.key = key, .from = from};
-    struct cached_frame *leaf = NULL;
+    struct frame_loan leaf;
     position->depth = 0;
     TRY(part_descend(position, position->root, &target, &leaf));
     for (;;) {
         unsigned index;
-        struct cached_frame *after = NULL;
-        strata_status status = part_fault(position->part, leaf->unit,
-                                          frame_lower_bound(&leaf->frame, key, from, &index));
-        if (status == STRATA_OK && index == leaf->frame.row_count)
-            status = part_leaf_after(position, leaf, &after);
+        struct frame_loan after = {.frame = NULL};
+        strata_status status = part_fault(position->part, leaf.frame->unit,
+                                          frame_lower_bound(&leaf.frame->frame, key, from, &index));
+        if (status == STRATA_OK && index == leaf.frame->frame.row_count)
+            status = part_leaf_after(position, leaf.frame, &after);
         if (status != STRATA_OK) {
-            cache_unpin(position->cache, leaf);
+            cache_return(position->cache, leaf);
             return status;
         }
-        if (after == NULL) {
+        if (after.frame == NULL) {
             part_position_hold(position, leaf, index);
             return STRATA_OK;
         }
-        cache_unpin(position->cache, leaf);
+        cache_return(position->cache, leaf);
         leaf = after;
     }
 }
@@ -191,20 +210,21 @@ static strata_status part_position_seek_after(struct part_position *position, st
 {
     assert(position->pin != NULL);
     unsigned index = 0;
-    struct cached_frame *after = NULL;
+    struct frame_loan after;
     TRY(part_leaf_after(position, position->pin, &after));
-    if (after == NULL) {
+    if (after.frame == NULL) {
         position->index = position->pin->frame.row_count;
         *done = true;
         return STRATA_OK;
     }
-    const strata_status status = part_fault(
-        position->part, after->unit, frame_lower_bound_near(&after->frame, key, from, 0, &index));
-    *done = status == STRATA_OK && index < after->frame.row_count;
+    const struct frame *frame = &after.frame->frame;
+    const strata_status status = part_fault(position->part, after.frame->unit,
+                                            frame_lower_bound_near(frame, key, from, 0, &index));
+    *done = status == STRATA_OK && index < frame->row_count;
     if (*done)
         part_position_hold(position, after, index);
     else
-        cache_unpin(position->cache, after);
+        cache_return(position->cache, after);
     return status;
 }
 
@@ -244,36 +264,35 @@ strata_status part_position_next(struct part_position *position)
     position->index++;
     if (position->index < position->pin->frame.row_count)
         return STRATA_OK;
-    struct cached_frame *after = NULL;
+    struct frame_loan after;
     TRY(part_leaf_after(position, position->pin, &after));
-    if (after != NULL)
+    if (after.frame != NULL)
         part_position_hold(position, after, 0);
     return STRATA_OK;
 }
 
 /* Turns the path to the child before the one that it leads to, and descends to its last leaf named
- * by an index row; `*out` is NULL if the path leads to the very first one. */
-static strata_status part_turn_back(struct part_position *position, struct cached_frame **out)
+ * by an index row; the frame of `*out` is NULL if the path leads to the very first one. */
+static strata_status part_turn_back(struct part_position *position, struct frame_loan *out)
 {
     assert(position->depth <= PART_DEPTH_MAX);
-    *out = NULL;
+    *out = (struct frame_loan){.frame = NULL};
     while (position->depth > 0 && position->path[position->depth - 1].row == 0)
         position->depth--;
     if (position->depth == 0)
         return STRATA_OK;
 
-    struct cache *cache = position->part->store->cache;
     const uint32_t parent = position->path[position->depth - 1].unit;
     const unsigned row = position->path[position->depth - 1].row - 1;
-    struct cached_frame *pin;
+    struct frame_loan loan;
     uint32_t unit = 0;
-    TRY(cache_get(cache, position->part, parent, &pin));
+    TRY(part_position_borrow(position, parent, &loan));
     strata_status status = STRATA_OK;
-    if (row >= pin->frame.row_count)
+    if (row >= loan.frame->frame.row_count)
         status = failure(STRATA_CORRUPT, "an index frame has changed");
     else
-        status = part_index_child(pin, row, &unit);
-    cache_unpin(cache, pin);
+        status = part_index_child(loan.frame, row, &unit);
+    cache_return(position->cache, loan);
     TRY(part_fault(position->part, parent, status));
     position->path[position->depth - 1].row = row;
     const struct part_target target = {.rightmost = true};
@@ -285,28 +304,29 @@ static strata_status part_turn_back(struct part_position *position, struct cache
 static strata_status part_leaf_before(struct part_position *position, uint32_t unit)
 {
     assert(position->leaf <= unit);
-    struct cache *cache = position->part->store->cache;
-    struct cached_frame *leaf = NULL;
+    struct frame_loan leaf;
     if (position->leaf < unit)
-        TRY(cache_get(cache, position->part, position->leaf, &leaf));
+        TRY(part_position_borrow(position, position->leaf, &leaf));
     else
         TRY(part_turn_back(position, &leaf));
 
-    while (leaf != NULL) {
-        struct cached_frame *after = NULL;
-        const strata_status status = part_leaf_after(position, leaf, &after);
+    while (leaf.frame != NULL) {
+        struct frame_loan after;
+        const strata_status status = part_leaf_after(position, leaf.frame, &after);
         if (status != STRATA_OK) {
-            cache_unpin(cache, leaf);
+            cache_return(position->cache, leaf);
             return status;
         }
-        if (after == NULL || after->unit >= unit) {
-            cache_unpin(cache, after);
+        if (after.frame == NULL || after.frame->unit >= unit) {
+            if (after.frame != NULL)
+                cache_return(position->cache, after);
             break;
         }
-        cache_unpin(cache, leaf);
+        cache_return(position->cache, leaf);
         leaf = after;
     }
-    part_position_hold(position, leaf, leaf == NULL ? 0 : (unsigned)leaf->frame.row_count - 1);
+    part_position_hold(position, leaf,
+                       leaf.frame == NULL ? 0 : (unsigned)leaf.frame->frame.row_count - 1);
     return STRATA_OK;
 }
 
@@ -335,29 +355,77 @@ strata_status part_position_previous(struct part_position *position, struct byte
     return part_position_seek_before(position, key, from);
 }
 
-static struct part_source *part_source_of(struct source *source)
+/* ---- sources ---- */
+
+enum { PART_KEY_CAPACITY_MIN = 64 };
+
+static void part_source_check(const struct part_source *self)
 {
-    void *self = source;
-    return self;
+    assert((self->key == NULL) == (self->key_capacity == 0));
+    assert(self->key_prefix_length == SIZE_MAX || self->key_prefix_length <= self->key_capacity);
+    (void)self;
 }
 
-/* Puts the key of `row` together; the prefix of its leaf mostly lies there already. */
-static strata_status part_source_set_key(struct part_source *self, const struct frame_row *row)
+static void part_source_drop_key(struct part_source *self)
 {
-    assert(self->position.pin != NULL);
-    const struct cached_frame *pin = self->position.pin;
-    if (self->key_prefix_length == SIZE_MAX || self->key_unit != pin->unit) {
-        self->key_prefix_length = SIZE_MAX;
-        buffer_truncate(&self->key, 0);
-        TRY(buffer_append(&self->key, pin->frame.prefix));
-        self->key_unit = pin->unit;
-        self->key_prefix_length = pin->frame.prefix.length;
+    if (self->key != NULL)
+        release(self->allocator, self->key, self->key_capacity);
+    self->key = NULL;
+    self->key_capacity = 0;
+    self->key_prefix_length = SIZE_MAX;
+}
+
+/* Makes room for a key of `size` bytes; if there was none, what was put together is gone. */
+static strata_status part_source_reserve(struct part_source *self, size_t size)
+{
+    part_source_check(self);
+    if (size <= self->key_capacity)
+        return STRATA_OK;
+    size_t capacity = self->key_capacity == 0 ? PART_KEY_CAPACITY_MIN : 2 * self->key_capacity;
+    capacity = size < capacity ? capacity : size;
+    uint8_t *key = allocate(self->allocator, capacity);
+    if (key == NULL)
+        return failure(STRATA_NO_MEMORY, "no memory for a key of %zu bytes", size);
+    part_source_drop_key(self);
+    self->key = key;
+    self->key_capacity = capacity;
+    return STRATA_OK;
+}
+
+/* Copies the end of a key. Mostly it is short, and there is more behind it in its frame and in the
+ * source's memory: then two copies of eight bytes, which take no call, may go too far. */
+static inline void part_source_copy(struct part_source *self, struct bytes suffix,
+                                    const uint8_t *frame_end)
+{
+    assert(suffix.length <= self->key_capacity - self->key_prefix_length);
+    uint8_t *to = self->key + self->key_prefix_length;
+    if (suffix.length <= 16 && frame_end - suffix.data >= 16 &&
+        self->key_capacity - self->key_prefix_length >= 16) {
+        memcpy(to, suffix.data, 8);
+        memcpy(to + 8, suffix.data + 8, 8);
+    } else if (suffix.length > 0) {
+        memcpy(to, suffix.data, suffix.length);
     }
-    buffer_truncate(&self->key, self->key_prefix_length);
-    return buffer_append(&self->key, row->suffix);
 }
 
-/* After a move: shows the row that the position stands on, if any. */
+static inline void part_source_fill(struct part_source *self, const struct frame_row *row)
+{
+    part_source_copy(self, row->suffix,
+                     self->position.pin->frame.bytes.data + self->position.pin->frame.used);
+    self->source.row = (struct row){
+        .key = bytes_of(self->key, self->key_prefix_length + row->suffix.length),
+        .value = row->value,
+        .from = row->from,
+        .to = row->to,
+        .time_us = row->time_us,
+        .expires_us = row->expires_us,
+        .kind = row->kind,
+    };
+    self->source.valid = true;
+}
+
+/* After a move: shows the row that the position stands on, if any. The prefix of its leaf mostly is in
+ * the key already. */
 static strata_status part_source_show(struct part_source *self)
 {
     assert(self->position.part == self->part);
@@ -365,19 +433,69 @@ static strata_status part_source_show(struct part_source *self)
     if (!part_position_valid(&self->position))
         return STRATA_OK;
     struct frame_row row;
+    const struct cached_frame *pin = self->position.pin;
+    const struct bytes prefix = pin->frame.prefix;
     TRY(part_position_row(&self->position, &row));
-    TRY(part_source_set_key(self, &row));
-    self->source.row = (struct row){
-        .key = buffer_view(&self->key),
-        .value = row.value,
-        .from = row.from,
-        .to = row.to,
-        .time_us = row.time_us,
-        .expires_us = row.expires_us,
-        .kind = row.kind,
-    };
-    self->source.valid = true;
+    TRY(part_source_reserve(self, prefix.length + row.suffix.length));
+    if (self->key_prefix_length == SIZE_MAX || self->key_unit != pin->unit) {
+        if (prefix.length > 0)
+            memcpy(self->key, prefix.data, prefix.length);
+        self->key_unit = pin->unit;
+        self->key_prefix_length = prefix.length;
+    }
+    part_source_fill(self, &row);
     return STRATA_OK;
+}
+
+/* Whether row `index` of the leaf, `row`, has the key of the row before it, which is shown. */
+static inline bool part_source_repeats(const struct part_source *self, const struct frame *frame,
+                                       unsigned index, struct bytes suffix)
+{
+    if (frame->heads != NULL && frame->heads[index] != frame->heads[index - 1])
+        return false;
+    return bytes_equal(suffix, bytes_after(self->source.row.key, self->key_prefix_length));
+}
+
+/* Near the end of a leaf has the beginning of the one behind it fetched, and then its offsets. */
+static inline void part_source_look_ahead(const struct part_source *self, unsigned left)
+{
+    enum { LEFT_FAR = 12, LEFT_NEAR = 6 };
+    if (left != LEFT_FAR && left != LEFT_NEAR)
+        return;
+    const struct cached_frame *pin = self->position.pin;
+    const uintptr_t slot = frame_map_slot(&self->part->frames, pin->unit + pin->frame.units);
+    if (slot == 0)
+        return;
+    struct cached_frame *after = slot_frame(slot);
+    const uint8_t *bytes = cached_frame_bytes(after);
+    if (left == LEFT_FAR) {
+        prefetch(after);
+        prefetch(&after->frame.heads);
+        prefetch(bytes);
+        prefetch(bytes + CACHED_FRAME_ALIGNMENT);
+    } else {
+        prefetch(bytes + frame_rows_end(&after->frame));
+        prefetch(after->frame.heads);
+        prefetch(bytes + frame_rows_begin(&after->frame) + CACHED_FRAME_ALIGNMENT);
+    }
+}
+
+bool part_source_step(struct part_source *self, uint64_t cap)
+{
+    struct part_position *position = &self->position;
+    assert(self->source.valid);
+    assert(position->pin != NULL);
+    const struct frame *frame = &position->pin->frame;
+    const unsigned index = position->index + 1;
+    struct frame_row row;
+    if (index >= frame->row_count || !frame_take_row_at(frame, index, &row) || row.from > cap ||
+        row.suffix.length > self->key_capacity - self->key_prefix_length ||
+        part_source_repeats(self, frame, index, row.suffix))
+        return false;
+    position->index = index;
+    part_source_fill(self, &row);
+    part_source_look_ahead(self, frame->row_count - index);
+    return true;
 }
 
 static strata_status part_source_ready(struct part_source *self)
@@ -385,72 +503,108 @@ static strata_status part_source_ready(struct part_source *self)
     assert(self->part != NULL);
     self->source.valid = false;
     TRY(part_ready(self->part));
-    if (self->position.part == NULL)
+    if (self->position.part == NULL) {
         self->position =
             part_position_of(self->part, self->directory ? FRAME_DIRECTORY : FRAME_ROWS);
+        self->position.around = self->around;
+    }
     return STRATA_OK;
 }
 
-static strata_status part_source_seek(struct source *source, struct bytes key, uint64_t from)
+strata_status part_source_seek(struct part_source *self, struct bytes key, uint64_t from)
 {
-    struct part_source *self = part_source_of(source);
     TRY(part_source_ready(self));
     TRY(part_position_seek(&self->position, key, from));
     return part_source_show(self);
 }
 
-static strata_status part_source_seek_before(struct source *source, struct bytes key)
+strata_status part_source_seek_before(struct part_source *self, struct bytes key)
 {
-    struct part_source *self = part_source_of(source);
     TRY(part_source_ready(self));
     TRY(part_position_seek_before(&self->position, key, UINT64_MAX));
     return part_source_show(self);
 }
 
-static strata_status part_source_next(struct source *source)
+strata_status part_source_next(struct part_source *self)
 {
-    assert(source->valid);
-    struct part_source *self = part_source_of(source);
-    source->valid = false;
+    assert(self->source.valid);
+    self->source.valid = false;
     TRY(part_position_next(&self->position));
     return part_source_show(self);
 }
 
-static strata_status part_source_previous(struct source *source)
+strata_status part_source_previous(struct part_source *self)
 {
-    assert(source->valid);
-    struct part_source *self = part_source_of(source);
-    source->valid = false;
-    TRY(part_position_previous(&self->position, source->row.key, source->row.from));
+    assert(self->source.valid);
+    self->source.valid = false;
+    TRY(part_position_previous(&self->position, self->source.row.key, self->source.row.from));
     return part_source_show(self);
 }
 
-static void part_source_release(struct source *source)
+void part_source_release(struct part_source *self)
 {
-    struct part_source *self = part_source_of(source);
-    source->valid = false;
+    self->source.valid = false;
     part_position_release(&self->position);
-    buffer_release(&self->key);
-    self->key_prefix_length = SIZE_MAX;
+    part_source_drop_key(self);
+}
+
+static struct part_source *part_source_of(struct source *source)
+{
+    void *self = source;
+    return self;
+}
+
+static strata_status part_class_seek(struct source *source, struct bytes key, uint64_t from)
+{
+    return part_source_seek(part_source_of(source), key, from);
+}
+
+static strata_status part_class_seek_before(struct source *source, struct bytes key)
+{
+    return part_source_seek_before(part_source_of(source), key);
+}
+
+static strata_status part_class_next(struct source *source)
+{
+    return part_source_next(part_source_of(source));
+}
+
+static strata_status part_class_previous(struct source *source)
+{
+    return part_source_previous(part_source_of(source));
+}
+
+static void part_class_release(struct source *source)
+{
+    part_source_release(part_source_of(source));
 }
 
 static const struct source_class part_source_class = {
-    .seek = part_source_seek,
-    .seek_before = part_source_seek_before,
-    .next = part_source_next,
-    .previous = part_source_previous,
-    .release = part_source_release,
+    .seek = part_class_seek,
+    .seek_before = part_class_seek_before,
+    .next = part_class_next,
+    .previous = part_class_previous,
+    .release = part_class_release,
 };
 
 void part_source_init(struct part_source *source, struct part *part, bool directory)
 {
     assert(part->store != NULL);
     assert(part->store->cache != NULL);
-    *source = (struct part_source){
-        .source = {.class = &part_source_class},
-        .part = part,
-        .directory = directory,
-        .key_prefix_length = SIZE_MAX,
-    };
-    buffer_init(&source->key, part->store->allocator);
+    source->source = (struct source){.class = &part_source_class};
+    source->part = part;
+    source->position = (struct part_position){.part = NULL};
+    source->directory = directory;
+    source->around = false;
+    source->allocator = part->store->allocator;
+    source->key = NULL;
+    source->key_capacity = 0;
+    source->key_prefix_length = SIZE_MAX;
+    part_source_check(source);
+}
+
+void part_source_init_around(struct part_source *source, struct part *part, bool directory)
+{
+    part_source_init(source, part, directory);
+    source->around = part->store->cache->large;
 }

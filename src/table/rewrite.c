@@ -27,7 +27,7 @@ static strata_status rewrite_open_sources(struct rewrite *rewrite)
         rewrite->sources[filled++] = &rewrite->log.source;
     }
     for (uint32_t i = 0; i < options->run_count; i++) {
-        run_source_init(&rewrite->runs[i], options->runs[i]);
+        run_source_init_around(&rewrite->runs[i], options->runs[i]);
         rewrite->sources[filled++] = &rewrite->runs[i].source;
     }
     assert(filled == count);

@@ -150,24 +150,39 @@ static uint32_t run_part_of(const struct run *run, struct bytes key, uint64_t fr
     return low;
 }
 
-strata_status run_find(struct run *run, struct bytes key, uint64_t hash, uint64_t cap, bool *found,
-                       struct row *out, struct cached_frame **pin, bool *newer)
+void run_probe_begin(struct run_probe *probe, struct run *run, struct bytes key, uint64_t hash)
 {
-    *found = false;
-    for (uint32_t i = run_part_of(run, key, UINT64_MAX); i < run->part_count; i++) {
-        struct part *part = run->parts[i];
+    probe->run = run;
+    probe->index = run_part_of(run, key, UINT64_MAX);
+    part_probe_begin(&probe->part, run->parts[probe->index], hash);
+}
+
+strata_status run_find_probed(const struct run_probe *probe, struct bytes key, uint64_t hash,
+                              uint64_t cap, struct found_row *out, bool *newer)
+{
+    const struct run *run = probe->run;
+    struct part_probe part = probe->part;
+    out->found = false;
+    for (uint32_t i = probe->index;;) {
         /* Versions of one key may go on in the parts that follow. */
-        if (bytes_compare(part->info.first_key, key) > 0)
+        if (bytes_compare(part.part->info.first_key, key) > 0)
             return STRATA_OK;
-        if (part->info.min_from > cap) {
+        if (part.part->info.min_from > cap)
             *newer = true;
-            continue;
-        }
-        TRY(part_find(part, key, hash, cap, found, out, pin, newer));
-        if (*found)
+        else
+            TRY(part_find_probed(&part, key, hash, cap, out, newer));
+        if (out->found || ++i == run->part_count)
             return STRATA_OK;
+        part_probe_begin(&part, run->parts[i], hash);
     }
-    return STRATA_OK;
+}
+
+strata_status run_find(struct run *run, struct bytes key, uint64_t hash, uint64_t cap,
+                       struct found_row *out, bool *newer)
+{
+    struct run_probe probe;
+    run_probe_begin(&probe, run, key, hash);
+    return run_find_probed(&probe, key, hash, cap, out, newer);
 }
 
 static void run_source_use(struct run_source *self, uint32_t index)
@@ -176,16 +191,15 @@ static void run_source_use(struct run_source *self, uint32_t index)
     if (self->initialized && self->index == index)
         return;
     if (self->initialized)
-        source_release(&self->part.source);
-    part_source_init(&self->part, self->run->parts[index], false);
+        part_source_release(&self->part);
+    const struct source_class *class = self->source.class;
+    if (self->around)
+        part_source_init_around(&self->part, self->run->parts[index], false);
+    else
+        part_source_init(&self->part, self->run->parts[index], false);
+    self->source.class = class;
     self->initialized = true;
     self->index = index;
-}
-
-static void run_source_show(struct run_source *self)
-{
-    self->source.valid = self->part.source.valid;
-    self->source.row = self->part.source.row;
 }
 
 static strata_status run_source_seek(struct source *source, struct bytes key, uint64_t from)
@@ -193,12 +207,11 @@ static strata_status run_source_seek(struct source *source, struct bytes key, ui
     struct run_source *self = (struct run_source *)source;
     source->valid = false;
     run_source_use(self, run_part_of(self->run, key, from));
-    TRY(source_seek(&self->part.source, key, from));
-    while (!self->part.source.valid && self->index + 1 < self->run->part_count) {
+    TRY(part_source_seek(&self->part, key, from));
+    while (!source->valid && self->index + 1 < self->run->part_count) {
         run_source_use(self, self->index + 1);
-        TRY(source_seek(&self->part.source, key, from));
+        TRY(part_source_seek(&self->part, key, from));
     }
-    run_source_show(self);
     return STRATA_OK;
 }
 
@@ -207,12 +220,11 @@ static strata_status run_source_seek_before(struct source *source, struct bytes 
     struct run_source *self = (struct run_source *)source;
     source->valid = false;
     run_source_use(self, run_part_of(self->run, key, UINT64_MAX));
-    TRY(source_seek_before(&self->part.source, key));
-    while (!self->part.source.valid && self->index > 0) {
+    TRY(part_source_seek_before(&self->part, key));
+    while (!source->valid && self->index > 0) {
         run_source_use(self, self->index - 1);
-        TRY(source_seek_before(&self->part.source, key));
+        TRY(part_source_seek_before(&self->part, key));
     }
-    run_source_show(self);
     return STRATA_OK;
 }
 
@@ -220,13 +232,11 @@ static strata_status run_source_next(struct source *source)
 {
     struct run_source *self = (struct run_source *)source;
     assert(source->valid);
-    source->valid = false;
-    TRY(source_next(&self->part.source));
-    if (!self->part.source.valid && self->index + 1 < self->run->part_count) {
+    TRY(part_source_next(&self->part));
+    if (!source->valid && self->index + 1 < self->run->part_count) {
         run_source_use(self, self->index + 1);
-        TRY(source_seek(&self->part.source, (struct bytes){0}, UINT64_MAX));
+        TRY(part_source_seek(&self->part, (struct bytes){0}, UINT64_MAX));
     }
-    run_source_show(self);
     return STRATA_OK;
 }
 
@@ -234,23 +244,40 @@ static strata_status run_source_previous(struct source *source)
 {
     struct run_source *self = (struct run_source *)source;
     assert(source->valid);
-    source->valid = false;
-    TRY(source_previous(&self->part.source));
-    while (!self->part.source.valid && self->index > 0) {
+    TRY(part_source_previous(&self->part));
+    while (!source->valid && self->index > 0) {
         static const uint8_t highest[KEY_PREFIX_SIZE] = {255, 255, 255, 255, 255, 255,
                                                          255, 255, 255, 255, 255, 255};
         run_source_use(self, self->index - 1);
-        TRY(source_seek_before(&self->part.source, bytes_of(highest, sizeof(highest))));
+        TRY(part_source_seek_before(&self->part, bytes_of(highest, sizeof(highest))));
     }
-    run_source_show(self);
     return STRATA_OK;
+}
+
+/* Most keys of a live run have one row there, and most caps are above it. */
+static strata_status run_source_seek_visible(struct source *source, struct bytes key, uint64_t cap)
+{
+    const struct run_source *self = (const struct run_source *)source;
+    TRY(run_source_seek(source, key, cap));
+    if (!source->valid || source->row.from <= cap)
+        return STRATA_OK;
+    return source_seek_visible_by_rows(source, self->run->store->allocator, key, cap);
+}
+
+static strata_status run_source_next_visible(struct source *source, uint64_t cap)
+{
+    struct run_source *self = (struct run_source *)source;
+    assert(source->valid);
+    if (part_source_step(&self->part, cap))
+        return STRATA_OK;
+    return source_next_visible_by_rows(source, self->run->store->allocator, cap);
 }
 
 static void run_source_release(struct source *source)
 {
     struct run_source *self = (struct run_source *)source;
     if (self->initialized)
-        source_release(&self->part.source);
+        part_source_release(&self->part);
     self->initialized = false;
     source->valid = false;
 }
@@ -262,7 +289,19 @@ void run_source_init(struct run_source *source, struct run *run)
         .seek_before = run_source_seek_before,
         .next = run_source_next,
         .previous = run_source_previous,
+        .seek_visible = run_source_seek_visible,
+        .next_visible = run_source_next_visible,
         .release = run_source_release,
     };
-    *source = (struct run_source){.source = {.class = &run_source_class}, .run = run};
+    source->source = (struct source){.class = &run_source_class};
+    source->run = run;
+    source->index = 0;
+    source->initialized = false;
+    source->around = false;
+}
+
+void run_source_init_around(struct run_source *source, struct run *run)
+{
+    run_source_init(source, run);
+    source->around = true;
 }

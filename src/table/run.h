@@ -3,7 +3,7 @@
 #define STRATA_TABLE_RUN_H
 
 #include "table/garbage.h"
-#include "table/part_reader.h"
+#include "table/part_find.h"
 
 /* Immutable. Invariant: parts are in row order and none is empty. */
 struct run {
@@ -43,18 +43,34 @@ STRATA_CHECKED strata_status run_describe(const struct run *run, struct arena *a
 
 /* As part_find, over all parts that may hold a row visible at `cap`. */
 STRATA_CHECKED strata_status run_find(struct run *run, struct bytes key, uint64_t hash,
-                                      uint64_t cap, bool *found, struct row *out,
-                                      struct cached_frame **pin, bool *newer);
+                                      uint64_t cap, struct found_row *out, bool *newer);
 
-/* A source over all rows. Holds no reference. */
-struct run_source {
-    struct source source;
+/* The same in steps: see struct part_probe. */
+struct run_probe {
     struct run *run;
-    struct part_source part;
+    struct part_probe part;
+    uint32_t index; /* Of that part. */
+};
+
+void run_probe_begin(struct run_probe *probe, struct run *run, struct bytes key, uint64_t hash);
+STRATA_CHECKED strata_status run_find_probed(const struct run_probe *probe, struct bytes key,
+                                             uint64_t hash, uint64_t cap, struct found_row *out,
+                                             bool *newer);
+
+/* A source over all rows. Holds no reference. To be moved inside an epoch, but for one that reads
+ * around a large cache: see struct part_source. */
+struct run_source {
+    union {
+        struct source source;
+        struct part_source part; /* Its own row is the run's. */
+    };
+    struct run *run;
     uint32_t index;   /* Of the part. */
     bool initialized; /* Whether `part` is. */
+    bool around;
 };
 
 void run_source_init(struct run_source *source, struct run *run);
+void run_source_init_around(struct run_source *source, struct run *run);
 
 #endif

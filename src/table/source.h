@@ -16,6 +16,11 @@ struct source_class {
     /* From a valid position to the row after, or before. */
     strata_status (*next)(struct source *source);
     strata_status (*previous)(struct source *source);
+    /* To the newest row with `from` <= cap of the first key, at or after `key`, that has one. This and
+     * the next are NULL in sources that scans never see. */
+    strata_status (*seek_visible)(struct source *source, struct bytes key, uint64_t cap);
+    /* The same of the first key behind the one whose row it stands on. */
+    strata_status (*next_visible)(struct source *source, uint64_t cap);
     /* Lets go of what it holds. Fine at any time, also twice. */
     void (*release)(struct source *source);
 };
@@ -48,6 +53,26 @@ STRATA_CHECKED static inline strata_status source_previous(struct source *source
 {
     return source->class->previous(source);
 }
+
+STRATA_CHECKED static inline strata_status source_seek_visible(struct source *source,
+                                                               struct bytes key, uint64_t cap)
+{
+    return source->class->seek_visible(source, key, cap);
+}
+
+STRATA_CHECKED static inline strata_status source_next_visible(struct source *source, uint64_t cap)
+{
+    return source->class->next_visible(source, cap);
+}
+
+/* The two above made of the others, for classes that have nothing quicker. `allocator` is for copies
+ * of long keys. */
+STRATA_CHECKED strata_status source_seek_visible_by_rows(struct source *source,
+                                                         const strata_allocator *allocator,
+                                                         struct bytes key, uint64_t cap);
+STRATA_CHECKED strata_status source_next_visible_by_rows(struct source *source,
+                                                         const strata_allocator *allocator,
+                                                         uint64_t cap);
 
 static inline void source_release(struct source *source)
 {

@@ -105,6 +105,66 @@ void tables_install(struct tables *tables, struct tableset *set, struct garbage_
 #endif
 }
 
+/* Of a set that has runs. */
+static struct cache *tableset_cache(const struct tableset *set)
+{
+    assert(set->live_count + set->history_count > 0);
+    return set->live[0]->store->cache; /* history follows live in memory. */
+}
+
+/* Live runs whose buckets are fetched while the memtables are searched. */
+enum { TABLESET_PROBES = 8 };
+
+/* The newest row at or below `cap` in memtables. Their hash tables are fetched side by side. */
+static bool tableset_find_in_memory(const struct tableset *set, struct bytes key, uint64_t hash,
+                                    uint64_t cap, struct found_row *out)
+{
+    for (uint32_t i = 1; i < set->memtable_count; i++)
+        memtable_prefetch(set->memtables[i], hash);
+    for (uint32_t i = 0; i < set->memtable_count && !out->found; i++)
+        out->found = memtable_find(set->memtables[i], key, hash, cap, &out->row);
+    return out->found;
+}
+
+/* Finds `key` in the live runs, the first of which have been probed. */
+static strata_status tableset_find_live(const struct tableset *set, const struct run_probe *probes,
+                                        struct bytes key, uint64_t hash, uint64_t cap,
+                                        struct found_row *out, bool *newer)
+{
+    for (uint32_t i = 0; i < set->live_count && !out->found; i++) {
+        if (i < TABLESET_PROBES)
+            TRY(run_find_probed(&probes[i], key, hash, cap, out, newer));
+        else
+            TRY(run_find(set->live[i], key, hash, cap, out, newer));
+    }
+    return STRATA_OK;
+}
+
+/* Memtables and live runs; `*newer` as of part_find, of the runs. */
+static strata_status tableset_find_latest(const struct tableset *set, struct bytes key,
+                                          uint64_t hash, uint64_t cap, struct found_row *out,
+                                          bool *newer)
+{
+    struct run_probe probes[TABLESET_PROBES];
+    *out = (struct found_row){.found = false};
+    for (uint32_t i = 0; i < set->live_count && i < TABLESET_PROBES; i++)
+        run_probe_begin(&probes[i], set->live[i], key, hash);
+    if (tableset_find_in_memory(set, key, hash, cap, out))
+        return STRATA_OK;
+    return tableset_find_live(set, probes, key, hash, cap, out, newer);
+}
+
+/* Of two rows of one key, in history or not, keeps the newer one in `out`. */
+static void tableset_take_newer(struct cache *cache, struct found_row *out,
+                                const struct found_row *other)
+{
+    assert(other->found);
+    const bool takes = !out->found || other->row.from > out->row.from;
+    cache_unpin(cache, takes ? out->pin : other->pin);
+    if (takes)
+        *out = *other;
+}
+
 /* The newest history row at or below `cap` that covers it. */
 static strata_status tableset_find_history(const struct tableset *set, struct bytes key,
                                            uint64_t hash, uint64_t cap, struct found_row *out)
@@ -113,21 +173,15 @@ static strata_status tableset_find_history(const struct tableset *set, struct by
         struct run *run = set->history[i];
         if (run->min_from > cap || run->max_to <= cap)
             continue;
-        bool found;
         bool newer = false;
-        struct row row;
-        struct cached_frame *pin = NULL;
-        TRY(run_find(run, key, hash, cap, &found, &row, &pin, &newer));
-        if (!found)
+        struct found_row found;
+        TRY(run_find(run, key, hash, cap, &found, &newer));
+        if (!found.found)
             continue;
-        const bool covers = row.to == 0 || cap < row.to;
-        if (covers && (!out->found || row.from > out->row.from)) {
-            if (out->found)
-                cache_unpin(run->store->cache, out->pin);
-            *out = (struct found_row){.found = true, .row = row, .pin = pin};
-        } else {
-            cache_unpin(run->store->cache, pin);
-        }
+        if (found.row.to == 0 || cap < found.row.to)
+            tableset_take_newer(run->store->cache, out, &found);
+        else
+            cache_unpin(run->store->cache, found.pin);
     }
     return STRATA_OK;
 }
@@ -135,32 +189,96 @@ static strata_status tableset_find_history(const struct tableset *set, struct by
 strata_status tableset_find(const struct tableset *set, struct bytes key, uint64_t cap,
                             struct found_row *out)
 {
-    *out = (struct found_row){.found = false};
-    for (uint32_t i = 0; i < set->memtable_count; i++) {
-        if (memtable_find(set->memtables[i], key, cap, &out->row)) {
-            out->found = true;
-            return STRATA_OK;
-        }
-    }
-    if (set->live_count + set->history_count == 0)
-        return STRATA_OK;
-
     const uint64_t hash = hash64(key, 0);
     bool newer = false;
-    for (uint32_t i = 0; i < set->live_count && !out->found; i++)
-        TRY(run_find(set->live[i], key, hash, cap, &out->found, &out->row, &out->pin, &newer));
+    TRY(tableset_find_latest(set, key, hash, cap, out, &newer));
     /* Only a row that was passed over, or one that ended in a deletion, can have left anything in
      * history that is visible at `cap`. */
-    if ((newer || !out->found) && cap < set->history_max_to) {
-        const strata_status status = tableset_find_history(set, key, hash, cap, out);
-        if (status != STRATA_OK) {
-            if (out->pin != NULL)
-                cache_unpin(set->history[0]->store->cache, out->pin);
-            *out = (struct found_row){.found = false};
-            return status;
-        }
+    if ((out->found && !newer) || cap >= set->history_max_to)
+        return STRATA_OK;
+    const strata_status status = tableset_find_history(set, key, hash, cap, out);
+    if (status != STRATA_OK) {
+        cache_unpin(tableset_cache(set), out->pin);
+        *out = (struct found_row){.found = false};
+    }
+    return status;
+}
+
+/* What a batch is about. */
+struct batch {
+    const struct tableset *set;
+    const struct bytes *keys;
+    const uint64_t *hashes;
+    uint32_t count;
+    uint64_t cap;
+    struct found_row *out;
+    struct run_probe probes[TABLESET_BATCH_MAX]; /* Of those not found so far. */
+    bool newer[TABLESET_BATCH_MAX];
+};
+
+static void batch_begin_run(struct batch *batch, struct run *run)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!batch->out[i].found)
+            run_probe_begin(&batch->probes[i], run, batch->keys[i], batch->hashes[i]);
+    }
+}
+
+/* Goes on in a run where all have begun. */
+static strata_status batch_find_in_run(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!batch->out[i].found)
+            part_probe_row(&batch->probes[i].part, batch->hashes[i]);
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!batch->out[i].found)
+            TRY(run_find_probed(&batch->probes[i], batch->keys[i], batch->hashes[i], batch->cap,
+                                &batch->out[i], &batch->newer[i]));
     }
     return STRATA_OK;
+}
+
+static strata_status batch_find(struct batch *batch)
+{
+    const struct tableset *set = batch->set;
+    if (set->live_count > 0)
+        batch_begin_run(batch, set->live[0]);
+    for (uint32_t i = 0; i < batch->count; i++)
+        memtable_prefetch(set->memtables[0], batch->hashes[i]);
+    for (uint32_t i = 0; i < batch->count; i++)
+        (void)tableset_find_in_memory(set, batch->keys[i], batch->hashes[i], batch->cap,
+                                      &batch->out[i]);
+    for (uint32_t i = 0; i < set->live_count; i++) {
+        if (i > 0)
+            batch_begin_run(batch, set->live[i]);
+        TRY(batch_find_in_run(batch));
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const bool settled = batch->out[i].found && !batch->newer[i];
+        if (!settled && batch->cap < set->history_max_to)
+            TRY(tableset_find_history(set, batch->keys[i], batch->hashes[i], batch->cap,
+                                      &batch->out[i]));
+    }
+    return STRATA_OK;
+}
+
+strata_status tableset_find_batch(const struct tableset *set, const struct bytes *keys,
+                                  const uint64_t *hashes, uint32_t count, uint64_t cap,
+                                  struct found_row *out)
+{
+    assert(count <= TABLESET_BATCH_MAX);
+    struct batch batch = {
+        .set = set, .keys = keys, .hashes = hashes, .count = count, .cap = cap, .out = out};
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct found_row){.found = false};
+    const strata_status status = batch_find(&batch);
+    for (uint32_t i = 0; i < count && status != STRATA_OK; i++) {
+        if (out[i].pin != NULL)
+            cache_unpin(tableset_cache(set), out[i].pin);
+        out[i] = (struct found_row){.found = false};
+    }
+    return status;
 }
 
 /* The newest row of `key` in a run, if it is newer than `since`; `*found`: there is any row of it. */
@@ -168,12 +286,12 @@ static strata_status run_changed(struct run *run, struct bytes key, uint64_t has
                                  bool *found, bool *out)
 {
     bool newer = false;
-    struct row row;
-    struct cached_frame *pin = NULL;
-    TRY(run_find(run, key, hash, UINT64_MAX, found, &row, &pin, &newer));
-    if (*found) {
-        *out = row.from > since;
-        cache_unpin(run->store->cache, pin);
+    struct found_row row;
+    TRY(run_find(run, key, hash, UINT64_MAX, &row, &newer));
+    *found = row.found;
+    if (row.found) {
+        *out = row.row.from > since;
+        cache_unpin(run->store->cache, row.pin);
     }
     return STRATA_OK;
 }
@@ -181,6 +299,7 @@ static strata_status run_changed(struct run *run, struct bytes key, uint64_t has
 strata_status tableset_changed(const struct tableset *set, struct bytes key, uint64_t since,
                                bool *out)
 {
+    const uint64_t hash = hash64(key, 0);
     struct row row;
     bool found = false;
     *out = false;
@@ -188,12 +307,11 @@ strata_status tableset_changed(const struct tableset *set, struct bytes key, uin
         const struct memtable *memtable = set->memtables[i];
         if (atomic_load(&memtable->last_version) <= since)
             return STRATA_OK;
-        if (memtable_find(memtable, key, UINT64_MAX, &row)) {
+        if (memtable_find(memtable, key, hash, UINT64_MAX, &row)) {
             *out = row.from > since;
             return STRATA_OK;
         }
     }
-    const uint64_t hash = hash64(key, 0);
     for (uint32_t i = 0; i < set->live_count && set->live[i]->max_version > since && !found; i++)
         TRY(run_changed(set->live[i], key, hash, since, &found, out));
     /* A deletion that a merge took out of the live runs is in history. */
@@ -213,24 +331,16 @@ static strata_status tableset_version_in_history(const struct tableset *set, str
         struct run *run = set->history[i];
         if (run->min_from > cap || (out->found && run->max_version <= out->row.from))
             continue;
-        bool found;
         bool newer = false;
-        struct row row;
-        struct cached_frame *pin = NULL;
-        const strata_status status = run_find(run, key, hash, cap, &found, &row, &pin, &newer);
+        struct found_row found;
+        const strata_status status = run_find(run, key, hash, cap, &found, &newer);
         if (status != STRATA_OK) {
             cache_unpin(run->store->cache, out->pin);
             *out = (struct found_row){.found = false};
             return status;
         }
-        if (!found)
-            continue;
-        if (!out->found || row.from > out->row.from) {
-            cache_unpin(run->store->cache, out->pin);
-            *out = (struct found_row){.found = true, .row = row, .pin = pin};
-        } else {
-            cache_unpin(run->store->cache, pin);
-        }
+        if (found.found)
+            tableset_take_newer(run->store->cache, out, &found);
     }
     return STRATA_OK;
 }
@@ -238,18 +348,10 @@ static strata_status tableset_version_in_history(const struct tableset *set, str
 strata_status tableset_find_version(const struct tableset *set, struct bytes key, uint64_t cap,
                                     struct found_row *out)
 {
-    *out = (struct found_row){.found = false};
-    for (uint32_t i = 0; i < set->memtable_count; i++) {
-        if (memtable_find(set->memtables[i], key, cap, &out->row)) {
-            out->found = true;
-            return STRATA_OK;
-        }
-    }
     const uint64_t hash = hash64(key, 0);
     bool newer = false;
-    for (uint32_t i = 0; i < set->live_count && !out->found; i++)
-        TRY(run_find(set->live[i], key, hash, cap, &out->found, &out->row, &out->pin, &newer));
+    TRY(tableset_find_latest(set, key, hash, cap, out, &newer));
     if (out->found && !newer)
-        return STRATA_OK; /* The newest row of all in runs. */
+        return STRATA_OK; /* The newest row of all in memtables and runs. */
     return tableset_version_in_history(set, key, hash, cap, out);
 }

@@ -62,18 +62,18 @@ void tableset_discard(struct tableset *set);
 /* Cannot fail. The caller holds install_lock. `remains` goes with the old set; NULL is fine. */
 void tables_install(struct tables *tables, struct tableset *set, struct garbage_item *remains);
 
-/* A row found, held. */
-struct found_row {
-    bool found;
-    struct row row; /* The key is the caller's. */
-    struct cached_frame
-        *pin; /* NULL: the value lies in a memtable and lives until the epoch ends. */
-};
-
-/* The row of `key` that is visible at `cap`, deletions too. `cache` is for unpinning. Inside an
- * epoch. */
+/* The row of `key` that is visible at `cap`, deletions too. Inside an epoch; the caller unpins. */
 STRATA_CHECKED strata_status tableset_find(const struct tableset *set, struct bytes key,
                                            uint64_t cap, struct found_row *out);
+
+enum { TABLESET_BATCH_MAX = 16 };
+
+/* tableset_find for `count` <= TABLESET_BATCH_MAX keys at once, whose cache misses overlap. hashes[i] is
+ * hash64(keys[i], 0). On failure nothing is held. */
+STRATA_CHECKED strata_status tableset_find_batch(const struct tableset *set,
+                                                 const struct bytes *keys, const uint64_t *hashes,
+                                                 uint32_t count, uint64_t cap,
+                                                 struct found_row *out);
 
 /* The newest row of `key` with `from` <= cap, whether or not another displaced it by then. Inside an
  * epoch. */

@@ -186,7 +186,8 @@ static void the_footprint_adds_up(void **state)
     assert_true(footprint.history_bytes > 1000 * 40);
     assert_true(footprint.log_bytes > 0);
     assert_true(footprint.file_count >= 3);
-    assert_int_equal(footprint.memory_bytes, scene->heap.bytes);
+    assert_true(footprint.memory_bytes >=
+                scene->heap.bytes); /* The log may have a ring beside it. */
     assert_int_equal(footprint.held_value_bytes, 0);
     assert_int_equal(footprint.oldest_reader_version, 0);
 }

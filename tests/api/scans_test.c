@@ -323,6 +323,39 @@ static void a_value_too_large_to_show_is_passed_over(void **state)
     free(bytes);
 }
 
+static void scans_take_no_memory_once_warm(void **state)
+{
+    struct scene *scene = *state;
+    strata_scan_options options = {.size = sizeof(options)};
+    uint64_t before = 0;
+    fill(scene);
+    for (unsigned i = 0; i < 20; i++) {
+        strata_cursor *cursor = NULL;
+        if (i == 4)
+            before = scene->heap.requests;
+        options.reverse = i % 2;
+        options.prefix = text(i % 4 < 2 ? "c" : NULL);
+        options.after = text(i % 4 < 2 ? NULL : "b");
+        expect_ok(strata_kv_scan(scene->txn, NULL, &options, &cursor));
+        expect_key(cursor, i % 4 == 0 ? "c" : i % 4 == 1 ? "cb" : i % 4 == 2 ? "ba" : "abc");
+        strata_row row;
+        expect_ok(strata_kv_next(cursor, &row));
+        strata_cursor_close(cursor);
+    }
+    assert_int_equal(scene->heap.requests, before);
+
+    /* Two at once, closed in either order. */
+    for (unsigned i = 0; i < 2; i++) {
+        strata_cursor *cursors[2] = {NULL, NULL};
+        expect_ok(strata_kv_scan(scene->txn, NULL, NULL, &cursors[0]));
+        expect_ok(strata_kv_scan(scene->txn, NULL, NULL, &cursors[1]));
+        expect_key(cursors[0], "a");
+        strata_cursor_close(cursors[i]);
+        expect_key(cursors[1 - i], i == 0 ? "a" : "ab");
+        strata_cursor_close(cursors[1 - i]);
+    }
+}
+
 #define SCENE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
 
 int main(void)
@@ -335,6 +368,7 @@ int main(void)
         SCENE_TEST(a_limit_starts_over_with_a_seek),
         SCENE_TEST(a_cursor_moves_on_while_tables_change),
         SCENE_TEST(a_kept_value_outlives_everything),
+        SCENE_TEST(scans_take_no_memory_once_warm),
         cmocka_unit_test_setup_teardown(a_value_too_large_to_show_is_passed_over,
                                         scene_set_up_small, scene_tear_down),
     };

@@ -6,6 +6,7 @@
 #include "backend/scratch.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 /* ---- The statuses that effects become, from a backend that does as it is told. ---- */
 
@@ -587,9 +588,60 @@ static void one_owner_or_readers_hold_the_lock(void **state)
     on_each_backend(lock_and_unlock);
 }
 
+static uint8_t stub_bytes[16384];
+
+/* Gives `read_size` bytes. */
+static int stub_ring(void *context, const char *name, uint64_t size, strata_object **out,
+                     void **bytes_out, uint64_t *size_out, int *error_out)
+{
+    const struct stub *stub = context;
+    assert_string_equal(name, "wal/ring");
+    assert_int_equal(size, sizeof(stub_bytes));
+    *out = stub_handle(context);
+    *bytes_out = stub_bytes;
+    *size_out = stub->read_size;
+    return stub_result(context, error_out);
+}
+
+static void a_ring_is_taken_only_from_those_who_give_one(void **state)
+{
+    (void)state;
+    static const struct {
+        int effect;
+        size_t given;
+        bool usable;
+    } cases[] = {
+        {STRATA_EFFECT_DONE, 16384, true},  {STRATA_EFFECT_DONE, 8192, true},
+        {STRATA_EFFECT_DONE, 0, false},     {STRATA_EFFECT_DONE, 4096, false},
+        {STRATA_EFFECT_DONE, 24576, false}, {STRATA_EFFECT_NONE, 16384, false},
+        {STRATA_EFFECT_UNKNOWN, 0, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stub stub;
+        struct ring ring;
+        stub_init(&stub, cases[i].effect, EIO);
+        ring_open(&stub.backend, "wal/ring", sizeof(stub_bytes), &ring);
+        assert_null(ring.bytes); /* There is no such verb. */
+        stub.backend.ring = stub_ring;
+        stub.backend.size = offsetof(strata_backend, ring);
+        ring_open(&stub.backend, "wal/ring", sizeof(stub_bytes), &ring);
+        assert_null(ring.bytes); /* It is beyond what the caller knew. */
+        assert_int_equal(stub.calls, 0);
+        stub.backend.size = sizeof(strata_backend);
+        stub.read_size = cases[i].given;
+        ring_open(&stub.backend, "wal/ring", 0, &ring);
+        assert_null(ring.bytes);
+        ring_open(&stub.backend, "wal/ring", sizeof(stub_bytes), &ring);
+        assert_int_equal(ring.bytes != NULL, cases[i].usable);
+        ring_close(&ring);
+        assert_int_equal(stub.closed, cases[i].effect == STRATA_EFFECT_DONE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_ring_is_taken_only_from_those_who_give_one),
         cmocka_unit_test(errors_become_statuses_that_name_the_object),
         cmocka_unit_test(errors_of_paths_are_explained),
         cmocka_unit_test(taken_and_missing_names_have_statuses_of_their_own),

@@ -216,9 +216,50 @@ static void threads_may_work_side_by_side(void **state)
     test_heap_assert_empty(&counted);
 }
 
+static void a_ring_keeps_its_bytes_until_it_is_removed(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator allocator = test_heap_init(&counted);
+    const strata_backend *backend = NULL;
+    struct ring ring;
+    struct object object;
+    uint8_t read[6] = {0};
+    assert_int_equal(memory_backend_create(&allocator, &backend), STRATA_OK);
+    ring_open(backend, "wal/ring", 16384, &ring);
+    assert_int_equal(ring.size, 16384);
+    memcpy(ring.bytes + 9000, "stored", 6);
+    ring_close(&ring);
+    assert_int_equal(object_open(backend, "wal/ring", &object), STRATA_OK);
+    assert_int_equal(object_read(&object, 9000, read, sizeof(read)), STRATA_OK);
+    assert_memory_equal(read, "stored", 6);
+    ring_open(backend, "wal/ring", 65536, &ring); /* It stays as small as it is. */
+    assert_int_equal(ring.size, 16384);
+    assert_memory_equal(ring.bytes + 9000, "stored", 6);
+    ring_close(&ring);
+    ring_open(backend, "wal/ring", 8192, &ring);
+    assert_null(ring.bytes);
+    object_close(&object);
+    assert_int_equal(backend_remove(backend, "wal/ring"), STRATA_OK);
+    ring_open(backend, "wal/ring", 8192, &ring);
+    assert_int_equal(ring.size, 8192);
+    assert_int_equal(ring.bytes[0], 0);
+    ring_close(&ring);
+    for (uint64_t fail_at = 1; fail_at <= 2; fail_at++) {
+        counted.requests = 0;
+        counted.fail_at = fail_at;
+        ring_open(backend, "wal/other", 8192, &ring);
+        assert_null(ring.bytes);
+    }
+    counted.fail_at = 0;
+    memory_backend_destroy(backend);
+    test_heap_assert_empty(&counted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_ring_keeps_its_bytes_until_it_is_removed),
         cmocka_unit_test(every_refused_request_is_reported_and_nothing_leaks),
         cmocka_unit_test(an_append_without_memory_can_be_repeated),
         cmocka_unit_test(a_reservation_takes_no_memory),

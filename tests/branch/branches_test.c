@@ -31,8 +31,8 @@ static int set_up(void **state)
     garbage_init(&grove->garbage, allocator);
     tables_init(&grove->tables, allocator, &grove->epochs, &grove->garbage);
     assert_int_equal(epoch_slot_take(&grove->epochs, &grove->slot), STRATA_OK);
-    assert_int_equal(cache_init(&grove->cache, allocator, 1 << 16), STRATA_OK);
-    assert_int_equal(memtable_create(allocator, 4096, 1, 1, &grove->memtable), STRATA_OK);
+    assert_int_equal(cache_init(&grove->cache, allocator, &grove->epochs, 1 << 16), STRATA_OK);
+    assert_int_equal(memtable_create(allocator, 4096, 1, &grove->memtable), STRATA_OK);
     const struct tableset_parts parts = {.memtable_count = 1, .memtables = &grove->memtable};
     assert_int_equal(tableset_create(&grove->tables, &parts, &set), STRATA_OK);
     mutex_lock(&grove->tables.install_lock);

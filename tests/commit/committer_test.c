@@ -38,19 +38,20 @@ static strata_status desk_room(void *context, uint64_t charge, int64_t wait_us)
     struct desk *desk = context;
     (void)charge, (void)wait_us;
     desk->rooms++;
-    return committer_freeze(&desk->committer, 4096, 7);
+    return committer_freeze(&desk->committer, 4096);
 }
 
 static void desk_first_set(struct desk *desk)
 {
     struct memtable *memtable;
     struct tableset *set;
-    assert_int_equal(memtable_create(&desk->memory.allocator, 4096, 1, 1, &memtable), STRATA_OK);
+    assert_int_equal(memtable_create(&desk->memory.allocator, 4096, 1, &memtable), STRATA_OK);
     const struct tableset_parts parts = {.memtable_count = 1, .memtables = &memtable};
     assert_int_equal(tableset_create(&desk->tables, &parts, &set), STRATA_OK);
     mutex_lock(&desk->tables.install_lock);
     tables_install(&desk->tables, set, NULL);
     mutex_unlock(&desk->tables.install_lock);
+    desk->committer.active = memtable;
     memtable_drop(memtable);
 }
 
@@ -77,7 +78,7 @@ static int set_up(void **state)
     garbage_init(&desk->garbage, allocator);
     tables_init(&desk->tables, allocator, &desk->epochs, &desk->garbage);
     assert_int_equal(epoch_slot_take(&desk->epochs, &desk->slot), STRATA_OK);
-    assert_int_equal(cache_init(&desk->cache, allocator, 1 << 16), STRATA_OK);
+    assert_int_equal(cache_init(&desk->cache, allocator, &desk->epochs, 1 << 16), STRATA_OK);
     assert_int_equal(committer_init(&desk->committer, allocator), STRATA_OK);
     desk->committer.clock = &desk->clock;
     desk->committer.tables = &desk->tables;
@@ -235,7 +236,7 @@ static void the_first_committer_wins(void **state)
             assert_int_equal(commit_rows(desk, cases[i].first, 1, blind, &commit), STRATA_OK);
             if (frozen == 1) {
                 mutex_lock(&desk->committer.lock);
-                assert_int_equal(committer_freeze(&desk->committer, 4096, 3), STRATA_OK);
+                assert_int_equal(committer_freeze(&desk->committer, 4096), STRATA_OK);
                 mutex_unlock(&desk->committer.lock);
             }
             const strata_status status = commit_rows(desk, cases[i].second, 1, checked, &commit);
@@ -386,7 +387,7 @@ static void a_freeze_that_fails_changes_nothing(void **state)
         const uint64_t fail_at = desk->counted.requests + at;
         desk->counted.fail_at = fail_at;
         mutex_lock(&desk->committer.lock);
-        const strata_status status = committer_freeze(&desk->committer, 4096, 3);
+        const strata_status status = committer_freeze(&desk->committer, 4096);
         mutex_unlock(&desk->committer.lock);
         const bool failed = desk->counted.requests >= fail_at;
         desk->counted.fail_at = 0;
@@ -405,7 +406,7 @@ static void a_freeze_that_fails_changes_nothing(void **state)
     const struct tableset *before = atomic_load(&desk->tables.current);
     fail_kind(desk, SIM_CREATE, STRATA_EFFECT_NONE);
     mutex_lock(&desk->committer.lock);
-    assert_int_not_equal(committer_freeze(&desk->committer, 4096, 3), STRATA_OK);
+    assert_int_not_equal(committer_freeze(&desk->committer, 4096), STRATA_OK);
     mutex_unlock(&desk->committer.lock);
     simdisk_fail(desk->disk, (struct sim_fault){0});
     assert_ptr_equal(atomic_load(&desk->tables.current), before);

@@ -9,7 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WRITERS = 2, READERS = 3, PAIRS = 40, VALUE_SIZE = 700, COMMITS = 3000 };
+enum {
+    WRITERS = 2,
+    READERS = 3,
+    CHAINS = 2,
+    CHAIN = 12,
+    WORKERS = WRITERS + READERS + CHAINS + 1,
+    PAIRS = 40,
+    VALUE_SIZE = 700,
+    COMMITS = 3000
+};
 
 struct shared {
     strata *db;
@@ -74,8 +83,9 @@ static bool same_value(const strata_value *left, const strata_value *right)
            (left->size == 0 || memcmp(left->data, right->data, left->size) == 0);
 }
 
-/* Reads one pair twice in one snapshot, and holds the values over other reads. */
-static bool read_pair(struct worker *worker, strata_txn *txn, unsigned pair)
+/* Reads one pair twice in one snapshot of version `newest` (0: of any), and holds the values over other
+ * reads. */
+static bool read_pair(struct worker *worker, strata_txn *txn, unsigned pair, uint64_t newest)
 {
     char left[16], right[16];
     strata_value values[4] = {{0}, {0}, {0}, {0}};
@@ -94,7 +104,7 @@ static bool read_pair(struct worker *worker, strata_txn *txn, unsigned pair)
                      "pair %u: read %u shows version %llu, the first %llu", pair, i,
                      (unsigned long long)values[i].version, (unsigned long long)values[0].version);
     }
-    if (good && values[0].size > 0 && values[0].version > strata_txn_version(txn)) {
+    if (good && newest != 0 && values[0].size > 0 && values[0].version > newest) {
         snprintf(worker->why, sizeof(worker->why), "a row newer than its snapshot");
         good = false;
     }
@@ -145,7 +155,7 @@ static void *read_pairs(void *context)
         newest = version;
         bool good = round % 8 != 0 || scan_pairs(worker, txn);
         for (unsigned i = 0; i < 10 && good; i++)
-            good = read_pair(worker, txn, (round * 13 + i * 3) % PAIRS);
+            good = read_pair(worker, txn, (round * 13 + i * 3) % PAIRS, version);
         shared->snapshots++;
         if (!good || !expect(worker, "renew", strata_txn_renew(txn)))
             break;
@@ -196,6 +206,61 @@ static void *fork_and_drop(void *context)
     return NULL;
 }
 
+/* Makes a chain of forks, each of which writes one pair. */
+static bool make_chain(struct worker *worker)
+{
+    char parent[32] = "main";
+    bool good = true;
+    for (unsigned i = 0; i < CHAIN && good; i++) {
+        char name[32];
+        strata_txn *txn = NULL;
+        snprintf(name, sizeof(name), "chain-%u-%u", worker->number, i);
+        good = expect(worker, "fork",
+                      strata_branch_fork(worker->shared->db, strata_head(parent), name, NULL)) &&
+               expect(worker, "begin", strata_txn_begin(worker->shared->db, name, NULL, &txn)) &&
+               write_pair(worker, txn, i, i) &&
+               expect(worker, "commit", strata_txn_commit(txn, NULL));
+        strata_txn_close(txn);
+        memcpy(parent, name, sizeof(parent));
+    }
+    return good;
+}
+
+/* The versions of all pairs as one number. */
+static uint64_t sum_of_versions(struct worker *worker, strata_txn *txn)
+{
+    uint64_t sum = 0;
+    strata_cursor *cursor = NULL;
+    strata_row row;
+    strata_status status = strata_kv_scan(txn, NULL, NULL, &cursor);
+    while (status == STRATA_OK && (status = strata_kv_next(cursor, &row)) == STRATA_OK)
+        sum = sum * 31 + row.version;
+    strata_cursor_close(cursor);
+    return status == STRATA_DONE || expect(worker, "scan of a fork", status) ? sum : 0;
+}
+
+/* What the last of a chain shows stays, while what it inherits from is written and merged. */
+static void *read_chain(void *context)
+{
+    struct worker *worker = context;
+    char name[32];
+    strata_txn *txn = NULL;
+    snprintf(name, sizeof(name), "chain-%u-%u", worker->number, CHAIN - 1);
+    if (!make_chain(worker) ||
+        !expect(worker, "auto", strata_txn_auto(worker->shared->db, name, &txn)))
+        return NULL;
+    const uint64_t sum = sum_of_versions(worker, txn);
+    for (unsigned round = 0; !worker->shared->stop && worker->why[0] == '\0'; round++) {
+        bool good = round % 4 != 0 || scan_pairs(worker, txn);
+        for (unsigned i = 0; i < 10 && good; i++)
+            good = read_pair(worker, txn, (round * 13 + i * 3) % PAIRS, 0);
+        if (good && round % 4 == 0 && sum_of_versions(worker, txn) != sum)
+            snprintf(worker->why, sizeof(worker->why), "what a fork inherits has changed");
+    }
+    strata_txn_close(txn);
+    return NULL;
+}
+
 static void start(struct worker *worker, struct shared *shared, unsigned number,
                   void *(*body)(void *context))
 {
@@ -206,19 +271,21 @@ static void start(struct worker *worker, struct shared *shared, unsigned number,
 static void run_all(const strata_open_options *options, const char *path)
 {
     struct shared shared = {0};
-    struct worker workers[WRITERS + READERS + 1];
+    struct worker workers[WORKERS];
     assert_int_equal(strata_open(path, options, &shared.db), STRATA_OK);
     for (unsigned i = 0; i < READERS; i++)
         start(&workers[WRITERS + i], &shared, i, read_pairs);
-    start(&workers[WRITERS + READERS], &shared, 0, fork_and_drop);
+    for (unsigned i = 0; i < CHAINS; i++)
+        start(&workers[WRITERS + READERS + i], &shared, i, read_chain);
+    start(&workers[WORKERS - 1], &shared, 0, fork_and_drop);
     for (unsigned i = 0; i < WRITERS; i++)
         start(&workers[i], &shared, i, write_pairs);
     for (unsigned i = 0; i < WRITERS; i++)
         assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
     shared.stop = 1;
-    for (unsigned i = WRITERS; i < WRITERS + READERS + 1; i++)
+    for (unsigned i = WRITERS; i < WORKERS; i++)
         assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
-    for (unsigned i = 0; i < WRITERS + READERS + 1; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         assert_string_equal(workers[i].why, "");
     print_message("%llu snapshots, %llu forks\n", (unsigned long long)shared.snapshots,
                   (unsigned long long)shared.forks);

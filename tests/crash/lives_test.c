@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SEEDS = 400, LIVES = 8, SCRIPT_MAX = 40 };
+enum { SEEDS = 400, LIVES = 8, SCRIPT_MAX = 40, RING_BYTES = 8192 };
 
 static const char letters[] = "ppppkkkddttamxiiefFnDrCCMM...++y-gRhhllbw";
 
@@ -21,6 +21,7 @@ struct life {
     uint64_t cut_at;             /* The operation before which it comes. */
     uint64_t floor;
     uint64_t begun;
+    bool ring; /* The disk has one. */
 };
 
 static void cut_power(void *context, struct simdisk *disk, const struct sim_operation *operation)
@@ -36,11 +37,17 @@ static void cut_power(void *context, struct simdisk *disk, const struct sim_oper
     life->image = simdisk_capture(disk);
 }
 
-static void draw_script(uint64_t *random, char script[SCRIPT_MAX + 1])
+/* With a ring there are runs of puts, so that it goes round. */
+static void draw_script(uint64_t *random, bool ring, char script[SCRIPT_MAX + 1])
 {
-    const size_t length = 4 + (size_t)sim_below(random, SCRIPT_MAX - 4);
-    for (size_t i = 0; i < length; i++)
+    const size_t length = 4 + (size_t)sim_below(random, SCRIPT_MAX - 5);
+    for (size_t i = 0; i < length; i++) {
         script[i] = letters[sim_below(random, sizeof(letters) - 1)];
+        if (ring && script[i] == 'p' && i + 1 < length) {
+            script[i++] = '9';
+            script[i] = 'p';
+        }
+    }
     script[length] = '\0';
 }
 
@@ -85,7 +92,7 @@ static void reboot(struct life *life, uint64_t seed, uint64_t random)
 static void live(struct life *life, uint64_t seed, uint64_t *random)
 {
     char script[SCRIPT_MAX + 1];
-    draw_script(random, script);
+    draw_script(random, life->ring, script);
     life->cut_at = simdisk_operations(life->disk) + 1 + sim_below(random, 60);
     simdisk_watch(life->disk, cut_power, life);
     if (!world_run(&life->world, script))
@@ -101,11 +108,13 @@ static void run_seed(uint64_t seed)
 {
     uint64_t random = seed;
     struct life life = {.disk = simdisk_create()};
+    life.ring = sim_below(&random, 2) == 0;
+    simdisk_give_ring(life.disk, life.ring ? RING_BYTES : 0);
     const strata_open_options options = {
         .size = sizeof(options),
         .durability = sim_below(&random, 4) == 0 ? STRATA_ALWAYS : STRATA_STANDARD,
         .background_threads = STRATA_NONE,
-        .memory_budget_bytes = 1 << 20,
+        .memory_budget_bytes = life.ring ? 16 << 20 : 1 << 20,
         .lock_wait_us = STRATA_NONE,
         .backend = simdisk_backend(life.disk),
     };

@@ -18,22 +18,26 @@ struct configuration {
     enum backend_kind backend;
     int32_t threads;
     uint64_t budget; /* 0: the default. */
+    uint64_t ring;   /* Bytes of the simulated disk's ring; 0: none. */
 };
 
 static const struct configuration configurations[] = {
-    {"standard, simulated, 1 MiB", STRATA_STANDARD, SIMULATED, STRATA_NONE, 1 << 20},
-    {"always, simulated, 1 MiB", STRATA_ALWAYS, SIMULATED, STRATA_NONE, 1 << 20},
-    {"cache, simulated, 1 MiB", STRATA_CACHE, SIMULATED, STRATA_NONE, 1 << 20},
-    {"standard, simulated, 16 MiB", STRATA_STANDARD, SIMULATED, STRATA_NONE, 16 << 20},
-    {"standard, simulated, default", STRATA_STANDARD, SIMULATED, STRATA_NONE, 0},
-    {"standard, simulated, 1 thread", STRATA_STANDARD, SIMULATED, 1, 1 << 20},
-    {"always, simulated, 2 threads", STRATA_ALWAYS, SIMULATED, 2, 1 << 20},
-    {"standard, memory, 1 MiB", STRATA_STANDARD, MEMORY, STRATA_NONE, 1 << 20},
-    {"standard, memory, 2 threads", STRATA_STANDARD, MEMORY, 2, 16 << 20},
-    {"cache, memory, default", STRATA_CACHE, MEMORY, 1, 0},
-    {"standard, local, 1 MiB", STRATA_STANDARD, LOCAL, STRATA_NONE, 1 << 20},
-    {"always, local, 1 thread", STRATA_ALWAYS, LOCAL, 1, 1 << 20},
-    {"standard, local, 2 threads", STRATA_STANDARD, LOCAL, 2, 0},
+    {"standard, simulated, 1 MiB", STRATA_STANDARD, SIMULATED, STRATA_NONE, 1 << 20, 0},
+    {"always, simulated, 1 MiB", STRATA_ALWAYS, SIMULATED, STRATA_NONE, 1 << 20, 0},
+    {"cache, simulated, 1 MiB", STRATA_CACHE, SIMULATED, STRATA_NONE, 1 << 20, 0},
+    {"standard, simulated, 16 MiB", STRATA_STANDARD, SIMULATED, STRATA_NONE, 16 << 20, 0},
+    {"standard, simulated, default", STRATA_STANDARD, SIMULATED, STRATA_NONE, 0, 0},
+    {"standard, simulated with a ring", STRATA_STANDARD, SIMULATED, STRATA_NONE, 16 << 20, 8192},
+    {"always, simulated with a ring", STRATA_ALWAYS, SIMULATED, STRATA_NONE, 16 << 20, 65536},
+    {"standard, simulated, 1 thread", STRATA_STANDARD, SIMULATED, 1, 1 << 20, 0},
+    {"always, simulated, 2 threads", STRATA_ALWAYS, SIMULATED, 2, 1 << 20, 0},
+    {"standard, memory, 1 MiB", STRATA_STANDARD, MEMORY, STRATA_NONE, 1 << 20, 0},
+    {"standard, memory, 2 threads", STRATA_STANDARD, MEMORY, 2, 16 << 20, 0},
+    {"cache, memory, default", STRATA_CACHE, MEMORY, 1, 0, 0},
+    {"standard, local, 1 MiB", STRATA_STANDARD, LOCAL, STRATA_NONE, 1 << 20, 0},
+    {"always, local, 1 thread", STRATA_ALWAYS, LOCAL, 1, 1 << 20, 0},
+    {"standard, local, 2 threads", STRATA_STANDARD, LOCAL, 2, 0, 0},
+    {"standard, local with a ring", STRATA_STANDARD, LOCAL, STRATA_NONE, 16 << 20, 0},
 };
 
 /* No reopening: what lives in memory would be gone. */
@@ -68,6 +72,7 @@ static uint64_t run_configuration(const struct configuration *configuration, uin
         .memory_budget_bytes = configuration->budget,
     };
     temp_folder_create(folder);
+    simdisk_give_ring(disk, configuration->ring);
     if (configuration->backend == SIMULATED)
         options.backend = simdisk_backend(disk);
     if (configuration->backend == MEMORY)

@@ -335,9 +335,76 @@ static void one_holder_or_many_sharers(void **state)
     simdisk_destroy(disk);
 }
 
+/* ---- rings ---- */
+
+static unsigned char *open_ring(struct simdisk *disk, strata_object **handle)
+{
+    const strata_backend *backend = simdisk_backend(disk);
+    void *bytes = NULL;
+    uint64_t size = 0;
+    int error = 0;
+    assert_non_null(backend->ring);
+    assert_int_equal(
+        backend->ring(backend->context, "wal/ring", 1 << 20, handle, &bytes, &size, &error),
+        STRATA_EFFECT_DONE);
+    assert_int_equal(size, 8192);
+    return bytes;
+}
+
+/* Each page is of some moment; returns whether the two are of different ones. */
+static bool pages_differ(const struct simdisk_image *image, enum sim_ring_fate fate, uint64_t seed)
+{
+    const struct sim_survivors survivors = {.torn = SIM_NOT_TORN, .ring = fate, .seed = seed};
+    struct simdisk *disk = simdisk_mount(image, &survivors);
+    strata_object *handle = NULL;
+    const unsigned char *ring = open_ring(disk, &handle);
+    for (size_t page = 0; page < 2; page++)
+        assert_true(ring[page * 4096] == '0' || ring[page * 4096] == 0 ||
+                    (ring[page * 4096] >= 'a' && ring[page * 4096] <= 'c'));
+    const bool differ = ring[0] != ring[4096];
+    if (fate == SIM_RING_NEW)
+        assert_true(ring[0] == 'c' && ring[4096] == 'c');
+    close_object(disk, handle);
+    simdisk_destroy(disk);
+    return differ;
+}
+
+static void a_ring_survives_a_kill_and_ages_in_a_power_cut(void **state)
+{
+    (void)state;
+    struct simdisk *disk = simdisk_create();
+    assert_null(simdisk_backend(disk)->ring);
+    simdisk_give_ring(disk, 8192);
+    strata_object *handle = NULL;
+    unsigned char *ring = open_ring(disk, &handle);
+    for (char moment = 'a'; moment <= 'c'; moment++) {
+        memset(ring, moment, 8192);
+        sync_names(disk, "wal"); /* Any operation takes note. */
+    }
+    struct simdisk_image *image = simdisk_capture(disk);
+    assert_true(simdisk_has_ring(image));
+    memset(ring, 'd', 8192); /* Too late for the image. */
+    unsigned mixed = 0;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        assert_false(pages_differ(image, SIM_RING_NEW, seed));
+        assert_false(pages_differ(image, SIM_RING_OLD, seed));
+        mixed += pages_differ(image, SIM_RING_MIXED, seed);
+    }
+    assert_true(mixed > 10);
+    simdisk_release(image);
+    close_object(disk, handle);
+    assert_int_equal(remove_object(disk, "wal/ring"), STRATA_EFFECT_DONE);
+    ring = open_ring(disk, &handle); /* A name of a ring may come again, empty. */
+    assert_int_equal(ring[0], 0);
+    close_object(disk, handle);
+    assert_string_equal(simdisk_misuse(disk), "");
+    simdisk_destroy(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_ring_survives_a_kill_and_ages_in_a_power_cut),
         cmocka_unit_test(what_is_synced_with_its_name_survives_the_loss_of_the_rest),
         cmocka_unit_test(a_name_not_synced_may_vanish_with_synced_bytes),
         cmocka_unit_test(a_removal_not_synced_may_come_back),

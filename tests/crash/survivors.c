@@ -19,10 +19,11 @@ void survivors_init(struct survivors *survivors, const struct simdisk_image *ima
     *survivors = (struct survivors){
         .image = image,
         .random = seed,
-        .left = subset_count(pending) * VARIANTS,
+        .fates = simdisk_has_ring(image) ? SIM_RING_FATES : 1,
         .budget = budget,
         .lost = malloc(pending + 1),
     };
+    survivors->left = subset_count(pending) * VARIANTS * survivors->fates;
     if (survivors->lost == NULL)
         abort();
 }
@@ -106,12 +107,14 @@ bool survivors_next(struct survivors *survivors)
     while (survivors->left > 0 && survivors->budget > 0) {
         const uint64_t index = survivors->next++;
         const uint64_t left = survivors->left--;
-        if (index >= FIRST_KEPT && left > survivors->budget &&
+        if (index >= FIRST_KEPT * survivors->fates && left > survivors->budget &&
             sim_below(&survivors->random, left) >= survivors->budget)
             continue;
         survivors->budget--;
-        mark_lost(survivors, index / VARIANTS);
-        choose_variant(survivors, (unsigned)(index % VARIANTS));
+        mark_lost(survivors, index / survivors->fates / VARIANTS);
+        choose_variant(survivors, (unsigned)(index / survivors->fates % VARIANTS));
+        survivors->now.ring = (enum sim_ring_fate)(index % survivors->fates);
+        survivors->killed = index == 0;
         return true;
     }
     return false;
@@ -126,4 +129,6 @@ void survivors_draw(struct survivors *survivors)
     for (size_t i = 0; i < count; i++)
         survivors->lost[i] = prefix ? i >= end : sim_below(&survivors->random, 8) >= kept_of_8;
     choose_variant(survivors, (unsigned)sim_below(&survivors->random, VARIANTS));
+    if (survivors->fates > 1)
+        survivors->now.ring = (enum sim_ring_fate)sim_below(&survivors->random, survivors->fates);
 }

@@ -1,10 +1,11 @@
 /* The long crash run.
  *
  *     sweep [--quick] [--seed N] [--only WORKLOAD] [--replay WORKLOAD:POINT] [--states-per-point N]
- *           [--jobs N]
+ *           [--ring BYTES] [--jobs N]
  *
- * Prints one line a workload and the totals; the exit status is 1 if there was a violation. The same
- * arguments give the same output but for the times. Workloads run side by side, a process each, as
+ * Prints one line a workload and the totals, without a ring for the log and then with one, or only as
+ * --ring says (0: without); the exit status is 1 if there was a violation. The same arguments give
+ * the same output but for the times. Workloads run side by side, a process each, as
  * many as there are processors unless --jobs says otherwise. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -23,6 +24,7 @@ enum { JOBS_MAX = 64 };
 struct arguments {
     struct sweep_options options;
     const struct workload *only;
+    long ring_bytes; /* -1: both. */
     unsigned jobs;
 };
 
@@ -36,7 +38,7 @@ struct sweep_job {
 static int usage(void)
 {
     fprintf(stderr, "usage: sweep [--quick] [--seed N] [--only WORKLOAD] "
-                    "[--replay WORKLOAD:POINT] [--states-per-point N] [--jobs N]\n");
+                    "[--replay WORKLOAD:POINT] [--states-per-point N] [--ring BYTES] [--jobs N]\n");
     return 2;
 }
 
@@ -55,6 +57,7 @@ static bool parse(int count, char **texts, struct arguments *out)
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     out->jobs = processors < 1 ? 1 : processors > JOBS_MAX ? JOBS_MAX : (unsigned)processors;
     out->options = sweep_full(1);
+    out->ring_bytes = -1;
     for (int i = 1; i < count; i++) {
         if (strcmp(texts[i], "--quick") == 0)
             out->options = sweep_quick(out->options.seed);
@@ -69,6 +72,8 @@ static bool parse(int count, char **texts, struct arguments *out)
             out->options.states_per_point = (unsigned)strtoul(value, NULL, 10);
         else if (strcmp(texts[i], "--jobs") == 0)
             out->jobs = (unsigned)strtoul(value, NULL, 10);
+        else if (strcmp(texts[i], "--ring") == 0)
+            out->ring_bytes = strtol(value, NULL, 10);
         else if (strcmp(texts[i], "--replay") != 0 && strcmp(texts[i], "--only") != 0)
             return false;
         else if (!parse_replay(value, out))
@@ -138,11 +143,17 @@ static void add_result(struct sweep_result *total, const struct sweep_result *re
 }
 
 /* Starts them in order and tells of them in order. */
-static void sweep_all(const struct arguments *arguments, struct sweep_result *total)
+static void sweep_with(const struct arguments *arguments, uint64_t ring_bytes,
+                       struct sweep_result *total)
 {
     struct sweep_job jobs[WORKLOAD_COUNT];
+    struct sweep_options options = arguments->options;
     size_t started = 0, ended = 0, chosen = 0;
     const struct workload *list[WORKLOAD_COUNT];
+    options.ring_bytes = ring_bytes;
+    printf("%-14s %10s %8s %10s %10s %10s %10s\n",
+           ring_bytes == 0 ? "without a ring" : "with a ring", "operations", "points", "subsets",
+           "states", "compound", "violations");
     for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
         if (arguments->only == NULL || arguments->only == &workloads[i])
             list[chosen++] = &workloads[i];
@@ -150,7 +161,7 @@ static void sweep_all(const struct arguments *arguments, struct sweep_result *to
     while (ended < chosen) {
         struct sweep_result result;
         for (; started < chosen && started - ended < arguments->jobs; started++)
-            job_start(&jobs[started], list[started], &arguments->options);
+            job_start(&jobs[started], list[started], &options);
         job_end(&jobs[ended], &result);
         print_line(jobs[ended].workload->name, &result);
         add_result(total, &result);
@@ -167,9 +178,12 @@ int main(int count, char **texts)
     const time_t start = time(NULL);
     printf("seed %llu, at most %u survivors a crash point\n",
            (unsigned long long)arguments.options.seed, arguments.options.states_per_point);
-    printf("%-14s %10s %8s %10s %10s %10s %10s\n", "workload", "operations", "points", "subsets",
-           "states", "compound", "violations");
-    sweep_all(&arguments, &total);
+    if (arguments.ring_bytes <= 0)
+        sweep_with(&arguments, 0, &total);
+    if (arguments.ring_bytes != 0)
+        sweep_with(&arguments,
+                   arguments.ring_bytes < 0 ? SWEEP_RING_BYTES : (uint64_t)arguments.ring_bytes,
+                   &total);
     print_line("total", &total);
     printf("%llu states, %llu of a second crash, %llu violations, %ld seconds\n",
            (unsigned long long)total.states, (unsigned long long)total.compound,

@@ -17,6 +17,7 @@ struct crash_point {
     uint64_t operation;
     uint64_t floor;
     uint64_t begun;
+    uint64_t returned; /* What a killed process must leave. */
 };
 
 struct crash_points {
@@ -35,6 +36,7 @@ struct sweep {
     const struct workload *workload;
     const struct sweep_options *options;
     struct sweep_result *result;
+    struct simdisk *disk; /* While the workload runs. */
     struct world world;
     struct crash_points points;
     struct seen_state *seen;
@@ -100,18 +102,30 @@ static void note_point(void *context, struct simdisk *disk, const struct sim_ope
         .operation = operation->number,
         .floor = present_floor(sweep->world.db, sweep->world.floor),
         .begun = model_version(sweep->world.model),
+        .returned = sweep->world.returned,
     };
     add_point(&sweep->points, point);
 }
 
-static void init_world(struct world *world, const struct workload *workload, struct simdisk *disk,
-                       uint64_t seed)
+/* What goes to the ring is no operation. */
+static void note_step(void *context)
 {
+    struct sweep *sweep = context;
+    struct simdisk *disk = sweep->disk;
+    const struct sim_operation next = {.number = simdisk_operations(disk) + 1};
+    note_point(sweep, disk, &next);
+}
+
+static void init_world(struct world *world, const struct workload *workload, struct simdisk *disk,
+                       const struct sweep_options *sweep_options)
+{
+    const uint64_t seed = sweep_options->seed;
+    simdisk_give_ring(disk, sweep_options->ring_bytes);
     const strata_open_options options = {
         .size = sizeof(options),
         .durability = workload->durability,
         .background_threads = STRATA_NONE,
-        .memory_budget_bytes = 1 << 20,
+        .memory_budget_bytes = sweep_options->ring_bytes > 0 ? 16 << 20 : 1 << 20,
         .lock_wait_us = STRATA_NONE,
         .seed = seed | 1,
         .backend = simdisk_backend(disk),
@@ -142,8 +156,12 @@ static void violation(struct sweep *sweep, size_t point, const char *why)
 static bool run_workload(struct sweep *sweep)
 {
     struct simdisk *disk = simdisk_create();
-    init_world(&sweep->world, sweep->workload, disk, sweep->options->seed);
+    init_world(&sweep->world, sweep->workload, disk, sweep->options);
     simdisk_watch(disk, note_point, sweep);
+    sweep->disk = disk;
+    if (sweep->options->ring_bytes > 0)
+        sweep->world.stepped = note_step;
+    sweep->world.stepped_context = sweep;
     const bool good = run_script(&sweep->world, sweep->workload);
     sweep->result->operations = simdisk_operations(disk);
     sweep->result->operation_hash = simdisk_operation_hash(disk);
@@ -158,12 +176,12 @@ static bool run_workload(struct sweep *sweep)
     return good;
 }
 
-uint64_t sweep_record(const struct workload *workload, uint64_t seed, char **list_out,
-                      char why[400])
+uint64_t sweep_record(const struct workload *workload, const struct sweep_options *options,
+                      char **list_out, char why[400])
 {
     struct simdisk *disk = simdisk_create();
     struct world world;
-    init_world(&world, workload, disk, seed);
+    init_world(&world, workload, disk, options);
     simdisk_record(disk);
     const bool good = run_script(&world, workload);
     if (!good)
@@ -219,11 +237,11 @@ static bool one_in(uint64_t draw, unsigned every)
 /* What is done with a state follows from the state, so that a replay of its crash point does the
  * same. */
 static struct state_check prepare_check(const struct sweep *sweep, const struct crash_point *point,
-                                        uint64_t draw)
+                                        uint64_t floor, uint64_t draw)
 {
     return (struct state_check){
         .promise = {.model = sweep->world.model,
-                    .floor = point->floor,
+                    .floor = floor,
                     .begun = point->begun,
                     .wall_us = sweep->world.wall_us,
                     .durability = sweep->workload->durability},
@@ -248,7 +266,8 @@ static void tell_survivors(const struct sweep *sweep, const struct crash_point *
             fprintf(out, ", cut to %llu", (unsigned long long)survivors->torn_size);
         fprintf(out, "\n");
     }
-    fprintf(out, "    garbage kind %d\n", (int)survivors->garbage);
+    fprintf(out, "    garbage kind %d, fate of the ring %d\n", (int)survivors->garbage,
+            (int)survivors->ring);
 }
 
 /* The crash within the recovery: what it is promised depends on how far the recovery was. */
@@ -329,30 +348,32 @@ static bool cut_recovery(struct sweep *sweep, const struct crash_point *point, s
 
 /* A disk that was checked at an earlier crash point: only what is promised may have grown. */
 static bool check_again(const struct seen_state *seen, const struct crash_point *point,
-                        char why[CHECK_WHY_SIZE])
+                        uint64_t floor, char why[CHECK_WHY_SIZE])
 {
     const uint64_t version = seen->version - 1;
-    if (version >= point->floor && version <= point->begun)
+    if (version >= floor && version <= point->begun)
         return true;
     snprintf(why, CHECK_WHY_SIZE, "visible %llu, floor %llu, begun %llu",
-             (unsigned long long)version, (unsigned long long)point->floor,
+             (unsigned long long)version, (unsigned long long)floor,
              (unsigned long long)point->begun);
     return false;
 }
 
 static bool check_state(struct sweep *sweep, const struct crash_point *point,
-                        const struct sim_survivors *survivors, char why[CHECK_WHY_SIZE])
+                        const struct survivors *survivors, char why[CHECK_WHY_SIZE])
 {
-    struct simdisk *disk = simdisk_mount(point->image, survivors);
+    struct simdisk *disk = simdisk_mount(point->image, &survivors->now);
+    const uint64_t floor =
+        survivors->killed && point->returned > point->floor ? point->returned : point->floor;
     const uint64_t hash = simdisk_hash(disk);
     struct seen_state *seen = find_seen(sweep, hash);
     sweep->result->subsets++;
     if (seen->version != 0) {
         simdisk_destroy(disk);
-        return check_again(seen, point, why);
+        return check_again(seen, point, floor, why);
     }
     const uint64_t draw = sim_mix(hash ^ sweep->options->seed);
-    struct state_check check = prepare_check(sweep, point, draw);
+    struct state_check check = prepare_check(sweep, point, floor, draw);
     uint64_t version = 0;
     bool good = state_check_run(&check, disk, &version);
     simdisk_destroy(disk);
@@ -361,7 +382,7 @@ static bool check_state(struct sweep *sweep, const struct crash_point *point,
     if (!good) {
         snprintf(why, CHECK_WHY_SIZE, "%s", check.why);
     } else if (one_in(draw >> 20, sweep->options->compound_every)) {
-        disk = simdisk_mount(point->image, survivors);
+        disk = simdisk_mount(point->image, &survivors->now);
         good = cut_recovery(sweep, point, disk, &check);
         simdisk_destroy(disk);
         if (!good)
@@ -379,7 +400,7 @@ static void check_point(struct sweep *sweep, size_t index)
     survivors_init(&survivors, point->image, seed, sweep->options->states_per_point);
     while (sweep->result->violations < sweep->options->violations_max &&
            survivors_next(&survivors)) {
-        if (check_state(sweep, point, &survivors.now, why))
+        if (check_state(sweep, point, &survivors, why))
             continue;
         violation(sweep, index, why);
         tell_survivors(sweep, point, &survivors.now);

@@ -1,7 +1,8 @@
 /* The crash sweep: runs a workload on the simulated disk, takes an image before every operation that
- * may change what survives, and opens every way in which the power cut may leave each image. A state
+ * may change what survives (with a ring, also after every step), and opens every way in which the power cut may leave each image. A state
  * is right if it opens, is healthy, shows a prefix of the commits with every one that was known to be
- * durable, takes one more commit, and shows all of it again after the next open. */
+ * durable, takes one more commit, and shows all of it again after the next open. Where only the
+ * process was killed, every commit whose call returned has to be there. */
 #ifndef STRATA_TESTS_SWEEPER_H
 #define STRATA_TESTS_SWEEPER_H
 
@@ -17,6 +18,7 @@ struct sweep_options {
     unsigned check_every;      /* Every so many states, strata_check is run too. 0: never. */
     unsigned violations_max;   /* A workload ends after so many. */
     long only_point;           /* A crash point to replay, or -1 for all. */
+    uint64_t ring_bytes;       /* Of the log's ring; 0: none. */
     FILE *out;                 /* Violations are told here; may be NULL. */
 };
 
@@ -31,6 +33,9 @@ struct sweep_result {
     char why[400]; /* The first violation. */
 };
 
+/* A ring so small that workloads fill it many times over. */
+enum { SWEEP_RING_BYTES = 8192 };
+
 /* Options for everyday use: all subsets, or a small share of them. */
 struct sweep_options sweep_full(uint64_t seed);
 struct sweep_options sweep_quick(uint64_t seed);
@@ -40,7 +45,7 @@ void sweep_workload(const struct workload *workload, const struct sweep_options 
 
 /* Runs the workload without a crash; the hash over its backend operations, or 0 if it failed, and
  * then why. The list of operations, if wanted, is to be freed. */
-uint64_t sweep_record(const struct workload *workload, uint64_t seed, char **list_out,
-                      char why[400]);
+uint64_t sweep_record(const struct workload *workload, const struct sweep_options *options,
+                      char **list_out, char why[400]);
 
 #endif

@@ -12,7 +12,7 @@ struct workload {
     uint32_t durability;
 };
 
-enum { WORKLOAD_COUNT = 12 };
+enum { WORKLOAD_COUNT = 13 };
 
 extern const struct workload workloads[WORKLOAD_COUNT];
 

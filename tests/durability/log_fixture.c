@@ -15,6 +15,8 @@ static uint64_t mix(uint64_t x)
 
 static size_t payload_size_of(const struct log *log, uint64_t version)
 {
+    if (log->large_size > 0 && version % 5 == 0)
+        return log->large_size;
     return log->payload_size > 0 ? log->payload_size : 16 + (size_t)(version * 37 % 300);
 }
 
@@ -71,20 +73,40 @@ static strata_status check_record(void *context, const struct wal_record *record
 strata_status log_read(struct log *log)
 {
     struct log_reading reading = {.log = log, .next_version = log->first_version};
-    const strata_status status =
-        wal_read(&log->disk.backend, log->allocator, &log->identity, log->first_number,
-                 log->first_version, check_record, &reading, &log->tail);
+    const strata_status status = wal_read(&(struct wal_reading){.backend = &log->disk.backend,
+                                                                .allocator = log->allocator,
+                                                                .identity = &log->identity,
+                                                                .first_number = log->first_number,
+                                                                .first_version = log->first_version,
+                                                                .apply = check_record,
+                                                                .context = &reading},
+                                          &log->tail);
     if (status == STRATA_OK)
         assert_true(log->tail.last_version == reading.next_version - 1);
     return status;
+}
+
+/* What only the ring had is elsewhere from now on, as if the manifest said so. */
+static void move_elsewhere(struct log *log)
+{
+    struct wal_tail *tail = &log->tail;
+    log->first_number = tail->last_number + 1;
+    log->first_version = tail->last_version + 1;
+    tail->end_number = 0;
+    for (uint32_t i = 0; i < tail->segment_count; i++)
+        tail->segments[i].needed = false;
 }
 
 strata_status log_open(struct log *log)
 {
     TRY(log_read(log));
     assert_true(log->tail.lost_end == 0);
+    if (log->tail.ring_used)
+        move_elsewhere(log);
     TRY(wal_start(&log->wal, &log->disk.backend, log->allocator, &log->identity, log->segment_bytes,
                   &log->tail, 1));
+    if (log->ring_bytes > 0)
+        wal_use_ring(&log->wal, log->ring_bytes);
     log->appended = log->tail.last_version;
     log->durable = log->tail.last_version;
     return STRATA_OK;

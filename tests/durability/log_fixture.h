@@ -21,6 +21,8 @@ struct log {
     uint64_t last_salt;
     uint64_t segment_bytes;
     uint32_t payload_size; /* 0: by version. */
+    uint32_t large_size;   /* Not 0: of every fifth version. */
+    uint64_t ring_bytes;   /* 0: no ring. */
     const strata_allocator *allocator;
 };
 

@@ -201,6 +201,27 @@ static void disk_backend_unlock(void *context)
     (void)context;
 }
 
+static int disk_backend_ring(void *context, const char *name, uint64_t size, strata_object **out,
+                             void **bytes_out, uint64_t *size_out, int *error_out)
+{
+    struct test_disk *disk = context;
+    if (operation_fails(disk, DISK_RING, error_out) || disk->ring_bytes == 0)
+        return STRATA_EFFECT_NONE;
+    strata_object *inner;
+    const uint64_t given = size < disk->ring_bytes ? size : disk->ring_bytes;
+    const int effect = disk->inner->ring(disk->inner->context, name, given, &inner, bytes_out,
+                                         size_out, error_out);
+    if (effect != STRATA_EFFECT_DONE)
+        return effect;
+    struct disk_handle *handle = calloc(1, sizeof(*handle));
+    handle->inner = inner;
+    snprintf(handle->name, sizeof(handle->name), "%s", name);
+    disk->ring = *bytes_out;
+    void *outside = handle;
+    *out = outside;
+    return STRATA_EFFECT_DONE;
+}
+
 void disk_init(struct test_disk *disk)
 {
     *disk = (struct test_disk){
@@ -219,6 +240,7 @@ void disk_init(struct test_disk *disk)
                 .list = disk_backend_list,
                 .lock = disk_backend_lock,
                 .unlock = disk_backend_unlock,
+                .ring = disk_backend_ring,
             },
     };
     mutex_init(&disk->lock);

@@ -20,7 +20,8 @@ enum {
     DISK_OPEN = 32,
     DISK_READ = 64,
     DISK_LIST = 128,
-    DISK_ALL = 255
+    DISK_RING = 256,
+    DISK_ALL = 511
 };
 
 /* What a power cut would leave of an object. */
@@ -46,6 +47,8 @@ struct test_disk {
     size_t torn_bytes;  /* A failed append leaves at most as many. */
     bool hidden_effect; /* A failed sync_names or remove has worked all the same. */
     uint64_t syncs;
+    uint64_t ring_bytes; /* Of a ring; 0, as at first: there is none. */
+    uint8_t *ring;       /* The bytes of the one that was given last. */
 };
 
 void disk_init(struct test_disk *disk);

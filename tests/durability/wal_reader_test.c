@@ -431,9 +431,14 @@ static void a_failure_of_the_caller_ends_reading(void **state)
     (void)state;
     struct log *log = log_of_segments(2, 2);
     uint64_t refused = 6;
-    assert_int_equal(wal_read(&log->disk.backend, &heap, &log->identity, 1, 1, refuse_record,
-                              &refused, &log->tail),
-                     STRATA_TOO_BIG);
+    const struct wal_reading reading = {.backend = &log->disk.backend,
+                                        .allocator = &heap,
+                                        .identity = &log->identity,
+                                        .first_number = 1,
+                                        .first_version = 1,
+                                        .apply = refuse_record,
+                                        .context = &refused};
+    assert_int_equal(wal_read(&reading, &log->tail), STRATA_TOO_BIG);
     delete_log(log);
 }
 

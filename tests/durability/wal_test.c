@@ -542,6 +542,126 @@ static void syncing_goes_beside_appending(void **state)
     free_log(log);
 }
 
+/* ---- segments made ahead ---- */
+
+static void fill_a_quarter(struct log *log)
+{
+    while (log->wal.end - WAL_HEADER_SIZE <= (log->wal.active_bytes - WAL_HEADER_SIZE) / 4)
+        log_append_all(log, 1);
+}
+
+static void a_segment_made_ahead_is_the_next(void **state)
+{
+    (void)state;
+    struct log *log = opened_log();
+    wal_prepare(&log->wal);
+    assert_null(log->wal.spare); /* There is room enough. */
+    fill_a_quarter(log);
+    wal_prepare(&log->wal);
+    assert_true(log->wal.spare_ready);
+    assert_int_equal(log->wal.spare_number, 2);
+    const uint64_t syncs = log->disk.syncs;
+    wal_prepare(&log->wal);
+    assert_int_equal(log->disk.syncs, syncs); /* One is enough. */
+    assert_int_equal(wal_rotate(&log->wal), STRATA_OK);
+    assert_int_equal(log->wal.active_number, 2);
+    assert_null(log->wal.spare);
+    const uint64_t appended = log->appended;
+    log_append_all(log, 3);
+    expect_after_reopening(log, false, appended + 3);
+    assert_int_equal(log->wal.active_number, 3);
+    free_log(log);
+}
+
+static void a_crash_leaves_a_segment_made_ahead_that_may_go(void **state)
+{
+    (void)state;
+    struct log *log = opened_log();
+    log_append_all(log, 20);
+    assert_int_equal(log_sync(log), STRATA_OK);
+    fill_a_quarter(log);
+    wal_prepare(&log->wal);
+    assert_true(log->wal.spare_ready);
+    const uint64_t number = log->wal.spare_number;
+    const uint64_t last = log->appended;
+    expect_after_reopening(log, false, last);
+    assert_int_equal(log->wal.active_number, number + 1);
+    bool more = true;
+    while (more)
+        assert_int_equal(wal_drop_step(&log->wal, wal_first_needed(&log->wal, 0), &more),
+                         STRATA_OK);
+    assert_false(disk_has(&log->disk, log_segment(number)));
+    expect_after_reopening(log, false, last);
+    free_log(log);
+}
+
+static void a_segment_made_ahead_that_is_too_small_is_given_up(void **state)
+{
+    (void)state;
+    struct log *log = opened_log();
+    fill_a_quarter(log);
+    wal_prepare(&log->wal);
+    const uint64_t number = log->wal.spare_number;
+    const uint64_t appended = log->appended;
+    log->large_size = 4 * LOG_SEGMENT_BYTES;
+    log->payload_size = log->large_size;
+    assert_int_equal(log_append(log), STRATA_OK);
+    assert_true(log->wal.active_number > number);
+    assert_false(disk_has(&log->disk, log_segment(number)));
+    assert_int_equal(log->appended, appended + 1);
+    free_log(log);
+}
+
+static void making_a_segment_ahead_may_fail(void **state)
+{
+    (void)state;
+    static const uint32_t kinds[] = {DISK_CREATE, DISK_SYNC, DISK_CREATE | DISK_REMOVE,
+                                     DISK_SYNC | DISK_REMOVE};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct log *log = opened_log();
+        fill_a_quarter(log);
+        disk_fail(&log->disk, 1, kinds[i], ENOSPC);
+        log->disk.fail_from_then_on = true;
+        wal_prepare(&log->wal);
+        assert_null(log->wal.spare);
+        wal_prepare(&log->wal); /* Not tried again for this segment. */
+        disk_heal(&log->disk);
+        log_append_all(log, 100);
+        expect_after_reopening(log, false, log->appended);
+        free_log(log);
+    }
+}
+
+struct preparing {
+    struct wal *wal;
+    _Atomic int stop;
+};
+
+static void *prepare_until_stopped(void *context)
+{
+    struct preparing *preparing = context;
+    while (!preparing->stop)
+        wal_prepare(preparing->wal);
+    return NULL;
+}
+
+static void segments_are_made_ahead_beside_appending_and_rotating(void **state)
+{
+    (void)state;
+    struct log *log = opened_log();
+    struct preparing preparing = {.wal = &log->wal};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, prepare_until_stopped, &preparing), 0);
+    for (unsigned i = 0; i < 60; i++) {
+        log_append_all(log, 12);
+        assert_int_equal(wal_rotate(&log->wal), STRATA_OK);
+    }
+    preparing.stop = 1;
+    pthread_join(thread, NULL);
+    expect_after_reopening(log, true, 720);
+    free_log(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,6 +676,11 @@ int main(void)
         cmocka_unit_test(a_creation_that_fails_changes_nothing),
         cmocka_unit_test(a_creation_that_cannot_be_undone_halts),
         cmocka_unit_test(an_append_without_room_that_cannot_get_any_is_not_committed),
+        cmocka_unit_test(a_segment_made_ahead_is_the_next),
+        cmocka_unit_test(a_crash_leaves_a_segment_made_ahead_that_may_go),
+        cmocka_unit_test(a_segment_made_ahead_that_is_too_small_is_given_up),
+        cmocka_unit_test(making_a_segment_ahead_may_fail),
+        cmocka_unit_test(segments_are_made_ahead_beside_appending_and_rotating),
         cmocka_unit_test(a_failed_append_is_disowned),
         cmocka_unit_test(a_failed_append_that_cannot_be_disowned_is_unknown),
         cmocka_unit_test(a_failed_sync_is_final),

@@ -27,7 +27,10 @@ static bool check_cut(const struct fault_plan *plan, const struct world *world,
     if (lost == NULL)
         abort();
     memset(lost, lose, pending);
-    const struct sim_survivors survivors = {.lost = lost, .torn = SIM_NOT_TORN};
+    const struct sim_survivors survivors = {.lost = lost,
+                                            .torn = SIM_NOT_TORN,
+                                            .seed = plan->seed,
+                                            .ring = lose ? SIM_RING_MIXED : SIM_RING_NEW};
     struct simdisk *disk = simdisk_mount(moment->image, &survivors);
     struct state_check check = {
         .promise = {.model = world->model,
@@ -81,7 +84,7 @@ bool fault_run(const struct fault_plan *plan, struct fault_result *out)
     const strata_open_options options = {
         .size = sizeof(options),
         .background_threads = STRATA_NONE,
-        .memory_budget_bytes = 1 << 20,
+        .memory_budget_bytes = plan->ring_bytes > 0 ? 16 << 20 : 1 << 20,
         .lock_wait_us = STRATA_NONE,
         .allocator = &allocator,
         .backend = simdisk_backend(disk),
@@ -92,6 +95,7 @@ bool fault_run(const struct fault_plan *plan, struct fault_result *out)
     world.expect_faults = true;
     simdisk_fail(disk, plan->fault);
     simdisk_limit(disk, plan->limit);
+    simdisk_give_ring(disk, plan->ring_bytes);
     counted.fail_at = plan->allocation;
     counted.fail_from_then_on = plan->allocations_after_too;
     run_script(plan, &world, disk, moments, out);

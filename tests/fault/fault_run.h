@@ -12,6 +12,7 @@ struct fault_plan {
     uint64_t seed;
     struct sim_fault fault;     /* Of the disk; all zero: none. */
     uint64_t limit;             /* Bytes that the disk holds; 0: no limit. */
+    uint64_t ring_bytes;        /* Of the log's ring; 0: none. */
     uint64_t allocation;        /* Request for memory that fails, from 1; 0: none. */
     bool allocations_after_too; /* All later ones fail as well. */
 };

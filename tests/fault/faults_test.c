@@ -13,9 +13,12 @@ static const char script[] = "4pCf3pdafkvCp2iD2paMp3tyx2p.+pC2mwp3pyR2py";
 /* Runs take every stride-th fault, so that a slow build finishes; 1 takes all. */
 enum { ALLOCATION_RUNS = 1500, OPERATION_RUNS = 3000, LIMIT_RUNS = 150, SCRIPTS = 120 };
 
-static struct fault_result measure(void)
+/* A ring so small that the script fills it several times. */
+enum { RING_BYTES = 8192 };
+
+static struct fault_result measure(uint64_t ring_bytes)
 {
-    const struct fault_plan plan = {.script = script, .seed = 21};
+    const struct fault_plan plan = {.script = script, .seed = 21, .ring_bytes = ring_bytes};
     struct fault_result result;
     if (!fault_run(&plan, &result))
         fail_msg("without faults: %s", result.why);
@@ -28,9 +31,8 @@ static uint64_t stride_of(uint64_t count, uint64_t runs)
     return count <= runs ? 1 : (count + runs - 1) / runs;
 }
 
-static void any_operation_of_the_backend_may_fail(void **state)
+static void fail_each_operation(uint64_t ring_bytes)
 {
-    (void)state;
     static const struct {
         int error;
         int effect;
@@ -41,12 +43,12 @@ static void any_operation_of_the_backend_may_fail(void **state)
         {ENOSPC, STRATA_EFFECT_UNKNOWN, false}, {ENOSPC, STRATA_EFFECT_NONE, true},
     };
     const size_t kind_count = sizeof(kinds) / sizeof(kinds[0]);
-    const uint64_t operations = measure().operations;
+    const uint64_t operations = measure(ring_bytes).operations;
     const uint64_t stride = stride_of(operations, OPERATION_RUNS / kind_count);
     uint64_t runs = 0, failed = 0;
     for (uint64_t at = 1; at <= operations; at += stride) {
         for (size_t i = 0; i < kind_count; i++) {
-            struct fault_plan plan = {.script = script, .seed = 21};
+            struct fault_plan plan = {.script = script, .seed = 21, .ring_bytes = ring_bytes};
             plan.fault = (struct sim_fault){.operation = at,
                                             .forever = kinds[i].forever,
                                             .error = kinds[i].error,
@@ -65,10 +67,23 @@ static void any_operation_of_the_backend_may_fail(void **state)
     assert_true(failed > 0);
 }
 
+static void any_operation_of_the_backend_may_fail(void **state)
+{
+    (void)state;
+    fail_each_operation(0);
+}
+
+/* Making it, and copying from it. */
+static void any_operation_may_fail_with_a_ring(void **state)
+{
+    (void)state;
+    fail_each_operation(RING_BYTES);
+}
+
 static void any_request_for_memory_may_fail(void **state)
 {
     (void)state;
-    const uint64_t allocations = measure().allocations;
+    const uint64_t allocations = measure(0).allocations;
     const uint64_t stride = stride_of(allocations, ALLOCATION_RUNS / 2);
     uint64_t failed = 0;
     for (uint64_t at = 1; at <= allocations; at += stride) {
@@ -89,14 +104,15 @@ static void any_request_for_memory_may_fail(void **state)
     assert_true(failed > 0);
 }
 
-static void the_disk_may_be_full_at_any_size(void **state)
+static void fill_the_disk(uint64_t ring_bytes)
 {
-    (void)state;
-    const uint64_t peak = measure().peak;
+    const uint64_t peak = measure(ring_bytes).peak;
     uint64_t failed = 0;
     for (uint64_t i = 1; i <= LIMIT_RUNS; i++) {
-        const struct fault_plan plan = {
-            .script = script, .seed = 21, .limit = 1 + peak * i / LIMIT_RUNS};
+        const struct fault_plan plan = {.script = script,
+                                        .seed = 21,
+                                        .limit = 1 + peak * i / LIMIT_RUNS,
+                                        .ring_bytes = ring_bytes};
         struct fault_result result;
         if (!fault_run(&plan, &result))
             fail_msg("disk of %llu bytes: %s", (unsigned long long)plan.limit, result.why);
@@ -105,6 +121,13 @@ static void the_disk_may_be_full_at_any_size(void **state)
     print_message("full at %d sizes up to %llu bytes, %llu calls failed\n", LIMIT_RUNS,
                   (unsigned long long)peak, (unsigned long long)failed);
     assert_true(failed > 0);
+}
+
+static void the_disk_may_be_full_at_any_size(void **state)
+{
+    (void)state;
+    fill_the_disk(0);
+    fill_the_disk(RING_BYTES);
 }
 
 static void draw_script(uint64_t *random, char *out, size_t length)
@@ -121,7 +144,8 @@ static void draw_plan(uint64_t seed, char *text, size_t length, struct fault_pla
     static const int errors[] = {EIO, ENOSPC};
     uint64_t random = seed;
     draw_script(&random, text, length);
-    *out = (struct fault_plan){.script = text, .seed = seed};
+    *out = (struct fault_plan){
+        .script = text, .seed = seed, .ring_bytes = sim_below(&random, 2) == 0 ? 0 : RING_BYTES};
     const uint64_t kind = sim_below(&random, 3);
     if (kind == 0) {
         out->allocation = 1 + sim_below(&random, 700);
@@ -165,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_operation_of_the_backend_may_fail),
+        cmocka_unit_test(any_operation_may_fail_with_a_ring),
         cmocka_unit_test(any_request_for_memory_may_fail),
         cmocka_unit_test(the_disk_may_be_full_at_any_size),
         cmocka_unit_test(a_fault_may_strike_any_script),

@@ -9,6 +9,9 @@
 
 enum { SEED = 99, UNIT = 4096 };
 
+/* For the heads of any frame. */
+static uint64_t heads_memory[FRAME_ROWS_MAX * 2];
+
 /* Fills one frame with the first rows of `sample` that fit; returns their count. */
 static unsigned fill_frame(const struct sample *sample, struct buffer *out)
 {
@@ -95,9 +98,13 @@ static void search_finds_what_a_linear_one_would(void **state)
         struct frame frame;
         assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
         assert_int_equal(frame.row_count, count);
-        for (unsigned i = 0; i < sample.count; i++)
-            assert_searches_near(&frame, sample.rows, &sample.rows[i], &random);
-        assert_search(&frame, sample.rows, bytes_of(NULL, 0), 5);
+        for (unsigned heads = 0; heads < 2; heads++) {
+            for (unsigned i = 0; i < sample.count; i++)
+                assert_searches_near(&frame, sample.rows, &sample.rows[i], &random);
+            assert_search(&frame, sample.rows, bytes_of(NULL, 0), 5);
+            frame_add_heads(&frame, heads_memory);
+            assert_ptr_equal(frame.heads, heads_memory);
+        }
         buffer_release(&out);
         sample_release(&sample);
     }
@@ -139,6 +146,8 @@ static void read_everything(void *context, uint8_t *data, size_t length)
         return;
     unsigned found;
     struct frame_row read;
+    if (frame.row_count > 0 && frame.row_count % 2 == 0)
+        frame_add_heads(&frame, heads_memory);
     for (unsigned i = 0; i < frame.row_count; i++)
         assert_refusal(frame_row_at(&frame, i, &read));
     for (uint32_t offset = 0; frame.row_count > 0 && offset < length + 8; offset += 1 + offset % 3)

@@ -54,6 +54,18 @@ static void search_rows(const struct frame *frame)
     }
 }
 
+/* The same with heads. */
+static void search_heads(struct frame frame)
+{
+    void *heads = malloc(frame_heads_size(frame.row_count));
+    if (heads == NULL)
+        abort();
+    frame_add_heads(&frame, heads);
+    read_rows(&frame);
+    search_rows(&frame);
+    free(heads);
+}
+
 static void read_buckets(const struct frame *frame)
 {
     for (size_t at = BUCKETS_OFFSET; at < frame->used; at += BUCKET_SIZE) {
@@ -82,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (frame.row_count > 0) {
             read_offsets(&frame);
             search_rows(&frame);
+            search_heads(frame);
         }
         if (frame.kind == FRAME_BUCKETS)
             read_buckets(&frame);

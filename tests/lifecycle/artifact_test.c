@@ -197,7 +197,7 @@ static void a_crash_leaves_no_artifact_behind(void **state)
         put_keys(&lab, 0);
         assert_int_equal(store_sync(lab.store), STRATA_OK);
         mutex_lock(&lab.store->committer.lock);
-        assert_int_equal(committer_freeze(&lab.store->committer, 4096, 1), STRATA_OK);
+        assert_int_equal(committer_freeze(&lab.store->committer, 4096), STRATA_OK);
         mutex_unlock(&lab.store->committer.lock);
         simdisk_fail(lab.disk, (struct sim_fault){.operation = simdisk_operations(lab.disk) + at,
                                                   .forever = true,

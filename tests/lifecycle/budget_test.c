@@ -151,7 +151,8 @@ static void scans_stay_within_it(void **state)
                                              .level_count = 1,
                                              .space = storage_space(SPACE_DEFAULT, KIND_KV),
                                              .reverse = i == 1};
-        assert_int_equal(scan_open(&scans[i], lab.store->memory_allocator, &options), STRATA_OK);
+        scan_init(&scans[i], lab.store->memory_allocator);
+        assert_int_equal(scan_open(&scans[i], &options), STRATA_OK);
         assert_int_equal(scan_seek(&scans[i], (struct bytes){0}, false), STRATA_OK);
     }
     while (scans[0].valid && scans[1].valid) {

@@ -20,7 +20,7 @@ static void freeze(struct lab *lab)
 {
     mutex_lock(&lab->store->committer.lock);
     const strata_status status =
-        committer_freeze(&lab->store->committer, lab->store->profile.memtable_chunk, 1);
+        committer_freeze(&lab->store->committer, lab->store->profile.memtable_chunk);
     mutex_unlock(&lab->store->committer.lock);
     assert_int_equal(status, STRATA_OK);
 }

@@ -50,7 +50,7 @@ static void what_is_written_after_a_recovery_that_flushed_is_no_orphan(void **st
     fill(&lab, BRANCH_MAIN, 700, 1);
     struct job *flush = &lab.store->jobs[JOB_FLUSH];
     mutex_lock(&lab.store->committer.lock);
-    assert_int_equal(committer_freeze(&lab.store->committer, lab.store->profile.memtable_chunk, 1),
+    assert_int_equal(committer_freeze(&lab.store->committer, lab.store->profile.memtable_chunk),
                      STRATA_OK);
     mutex_unlock(&lab.store->committer.lock);
     do {
@@ -81,7 +81,7 @@ static void leave_orphans(struct lab *lab, unsigned rounds)
         const struct job *flush = &lab->store->jobs[JOB_FLUSH];
         mutex_lock(&lab->store->committer.lock);
         assert_int_equal(
-            committer_freeze(&lab->store->committer, lab->store->profile.memtable_chunk, 1),
+            committer_freeze(&lab->store->committer, lab->store->profile.memtable_chunk),
             STRATA_OK);
         mutex_unlock(&lab->store->committer.lock);
         do {

@@ -53,7 +53,7 @@ static bool open_disk(struct state_check *check, struct simdisk *disk, strata_op
         .mode = (uint32_t)mode,
         .durability = check->promise.durability,
         .background_threads = STRATA_NONE,
-        .memory_budget_bytes = 1 << 20,
+        .memory_budget_bytes = simdisk_backend(disk)->ring != NULL ? 16 << 20 : 1 << 20,
         .lock_wait_us = STRATA_NONE,
         .seed = check->seed | 1,
         .clock = &opening->clock,

@@ -331,6 +331,8 @@ static void run_step(struct world *world, char letter)
             continue;
         steps[i].run(world);
         pass_time(world, 7);
+        if (world->stepped != NULL)
+            world->stepped(world->stepped_context);
         return;
     }
     world_stop(world, "no such step: %c", letter);

@@ -42,6 +42,8 @@ struct world {
     uint64_t faults;    /* Calls that failed. */
     bool stopped;       /* No step will run any more: failed, halted, or not opened. */
     char why[400];      /* What went wrong; "" if nothing did. */
+    void (*stepped)(void *context); /* Called after each step. NULL: nobody. */
+    void *stepped_context;
 };
 
 /* Neither opens nor creates anything. `options` may be NULL. */

@@ -21,8 +21,11 @@ BUILD = ROOT / "build" / "planted"
 
 # Cheap ones first. The snapshots need the address sanitizer to see memory that went too early.
 TESTS = [
+    "table/cache",
     "process/local_ops",
+    "storage/random",
     "crash/sequences",
+    "durability/wal_ring",
     "crash/lives",
     "crash/sweep",
     "crash/damage",
@@ -51,6 +54,11 @@ MEANINGS = {
     14: "a merge moves the deletion of a branch that inherits to history",
     15: "a merge drops rows that a handle on a deleted branch reads",
     16: "the time of a commit may go back",
+    17: "a search in the versions of a key jumps too far",
+    18: "a frame is freed before its epoch ends",
+    19: "bytes of the log's ring are used again before they were copied",
+    20: "recovery takes what an earlier lap left in the log's ring",
+    21: "what a fork inherits is collected without the last commit of its ancestors",
 }
 
 

@@ -18,96 +18,7 @@ struct strata_object {
 };
 
 static const char *const kind_names[SIM_KINDS] = {"create",     "open",   "read", "append", "sync",
-                                                  "sync_names", "remove", "list", "lock"};
-
-/* ---- tables ---------------------------------------------------------------------------------- */
-
-struct sim_name *sim_name_share(struct sim_name *name)
-{
-    name->references++;
-    return name;
-}
-
-static struct sim_name *name_create(const char *text)
-{
-    const size_t size = strlen(text) + 1;
-    struct sim_name *name = sim_allocate(sizeof(*name) + size);
-    name->references = 1;
-    memcpy(name->text, text, size);
-    return name;
-}
-
-static void name_drop(struct sim_name *name)
-{
-    if (--name->references == 0)
-        free(name);
-}
-
-struct sim_file *sim_files_add(struct sim_files *files, struct sim_name *name)
-{
-    if (files->count == files->capacity) {
-        files->capacity = files->capacity == 0 ? 16 : files->capacity * 2;
-        files->at = sim_grow(files->at, files->capacity * sizeof(files->at[0]));
-    }
-    files->at[files->count] = (struct sim_file){.name = name};
-    return &files->at[files->count++];
-}
-
-void sim_files_share(struct sim_files *to, const struct sim_files *from)
-{
-    *to = (struct sim_files){.count = from->count, .capacity = from->count};
-    to->at = sim_allocate(from->count * sizeof(to->at[0]));
-    for (size_t i = 0; i < from->count; i++) {
-        to->at[i] = from->at[i];
-        sim_name_share(to->at[i].name);
-        sim_content_share(to->at[i].live);
-        sim_content_share(to->at[i].durable);
-    }
-}
-
-void sim_files_release(struct sim_files *files)
-{
-    for (size_t i = 0; i < files->count; i++) {
-        name_drop(files->at[i].name);
-        sim_content_drop(files->at[i].live);
-        sim_content_drop(files->at[i].durable);
-    }
-    free(files->at);
-    *files = (struct sim_files){0};
-}
-
-void sim_pending_drop(struct sim_pending *pending)
-{
-    if (--pending->references == 0)
-        free(pending);
-}
-
-void sim_pendings_add(struct sim_pendings *list, struct sim_pending *pending)
-{
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity == 0 ? 16 : list->capacity * 2;
-        list->at = sim_grow(list->at, list->capacity * sizeof(list->at[0]));
-    }
-    list->at[list->count++] = pending;
-}
-
-void sim_pendings_share(struct sim_pendings *to, const struct sim_pendings *from)
-{
-    *to = (struct sim_pendings){.count = from->count, .capacity = from->count};
-    to->at = sim_allocate(from->count * sizeof(to->at[0]));
-    for (size_t i = 0; i < from->count; i++) {
-        to->at[i] = from->at[i];
-        to->at[i]->references++;
-    }
-}
-
-void sim_pendings_release(struct sim_pendings *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        sim_pending_drop(list->at[i]);
-    free(list->at);
-    *list = (struct sim_pendings){0};
-}
+                                                  "sync_names", "remove", "list", "lock",   "ring"};
 
 /* ---- the disk -------------------------------------------------------------------------------- */
 
@@ -194,13 +105,14 @@ static int begin_operation(struct simdisk *disk, enum sim_kind kind, const char 
                                             .offset = offset,
                                             .size = data.size};
     *error_out = 0;
+    sim_rings_note(&disk->files);
     if (disk->dead) {
         *error_out = EIO;
         return STRATA_EFFECT_NONE;
     }
     note_operation(disk, &operation, data.data);
     const uint32_t changing = 1u << SIM_CREATE | 1u << SIM_APPEND | 1u << SIM_SYNC |
-                              1u << SIM_SYNC_NAMES | 1u << SIM_REMOVE;
+                              1u << SIM_SYNC_NAMES | 1u << SIM_REMOVE | 1u << SIM_RING;
     if (disk->before != NULL && (changing >> kind & 1u) != 0)
         disk->before(disk->before_context, disk, &operation);
     const struct sim_fault *fault = &disk->fault;
@@ -240,7 +152,7 @@ static void check_new_name(struct simdisk *disk, const char *name)
 
 static size_t add_file(struct simdisk *disk, const char *name, uint64_t reserve_bytes)
 {
-    struct sim_file *file = sim_files_add(&disk->files, name_create(name));
+    struct sim_file *file = sim_files_add(&disk->files, sim_name_create(name));
     file->live = sim_content_create();
     file->durable = sim_content_create();
     file->named = true;
@@ -463,6 +375,11 @@ static void settle_names(struct simdisk *disk, const char *folder, bool failing)
             disk->pending.at[kept++] = pending;
             continue;
         }
+        if (file->ring != NULL) {
+            file->named_durable = pending->change == SIM_NAMED;
+            sim_pending_drop(pending);
+            continue;
+        }
         if (pending->change == SIM_NAMED) {
             file->named_durable = true;
             file->published = file->named && !failing;
@@ -574,6 +491,57 @@ static void sim_unlock(void *context)
     pthread_mutex_unlock(&disk->mutex);
 }
 
+/* The file of that name that is or was a ring. */
+static struct sim_file *find_ring(struct simdisk *disk, const char *name)
+{
+    for (size_t i = 0; i < disk->files.count; i++) {
+        if (disk->files.at[i].ring != NULL && strcmp(disk->files.at[i].name->text, name) == 0)
+            return &disk->files.at[i];
+    }
+    return NULL;
+}
+
+/* A new ring is of zeros; one that is there keeps its bytes. */
+static struct sim_file *name_ring(struct simdisk *disk, const char *name, uint64_t size)
+{
+    struct sim_file *file = find_ring(disk, name);
+    if (file == NULL) {
+        const size_t index = add_file(disk, name, 0);
+        file = &disk->files.at[index];
+        sim_content_extend(&file->live, size);
+        file->ring = sim_allocate((size_t)size);
+        memset(file->ring, 0, (size_t)size);
+    } else if (!file->named) {
+        memset(file->ring, 0, (size_t)sim_content_size(file->live));
+        file->named = true;
+        add_pending(disk, SIM_NAMED, (size_t)(file - disk->files.at), 0, strata_view(NULL, 0));
+    }
+    return file;
+}
+
+static int sim_ring(void *context, const char *name, uint64_t size, strata_object **out,
+                    void **bytes_out, uint64_t *size_out, int *error_out)
+{
+    struct simdisk *disk = context;
+    pthread_mutex_lock(&disk->mutex);
+    int effect = begin_operation(disk, SIM_RING, name, size, strata_view(NULL, 0), error_out);
+    const struct sim_file *present = find_named(disk, name);
+    const uint64_t given = size < disk->ring_bytes ? size : disk->ring_bytes;
+    if (effect == STRATA_EFFECT_DONE && present == NULL && exceeds_limit(disk, given)) {
+        effect = STRATA_EFFECT_NONE;
+        *error_out = ENOSPC;
+        disk->failures++;
+    }
+    if (effect == STRATA_EFFECT_DONE) {
+        struct sim_file *file = name_ring(disk, name, given);
+        *out = open_handle((size_t)(file - disk->files.at), false);
+        *bytes_out = file->ring;
+        *size_out = sim_content_size(file->live);
+    }
+    pthread_mutex_unlock(&disk->mutex);
+    return effect;
+}
+
 /* ---- life and control ------------------------------------------------------------------------ */
 
 struct simdisk *simdisk_create(void)
@@ -607,6 +575,8 @@ void simdisk_destroy(struct simdisk *disk)
         return;
     sim_pendings_release(&disk->pending);
     sim_pendings_release(&disk->written);
+    for (size_t i = 0; i < disk->files.count; i++)
+        free(disk->files.at[i].ring);
     sim_files_release(&disk->files);
     pthread_mutex_destroy(&disk->mutex);
     free(disk->record);
@@ -616,6 +586,12 @@ void simdisk_destroy(struct simdisk *disk)
 const strata_backend *simdisk_backend(struct simdisk *disk)
 {
     return &disk->backend;
+}
+
+void simdisk_give_ring(struct simdisk *disk, uint64_t bytes)
+{
+    disk->ring_bytes = bytes;
+    disk->backend.ring = bytes > 0 ? sim_ring : NULL;
 }
 
 uint64_t simdisk_operations(const struct simdisk *disk)
@@ -703,6 +679,8 @@ bool simdisk_poke(struct simdisk *disk, const char *name, uint64_t offset, const
     if (file == NULL || offset + size > sim_content_size(file->live))
         return false;
     sim_content_write(&file->live, offset, from, size);
+    if (file->ring != NULL)
+        memcpy(file->ring + offset, from, size);
     if (offset + size <= sim_content_size(file->durable))
         sim_content_write(&file->durable, offset, from, size);
     return true;
@@ -720,6 +698,8 @@ bool simdisk_shorten(struct simdisk *disk, const char *name, uint64_t size)
     free(bytes);
     sim_content_drop(file->live);
     sim_content_drop(file->durable);
+    free(file->ring); /* What is cut off is no ring any more. */
+    file->ring = NULL;
     file->live = content;
     file->durable = sim_content_share(content);
     return true;

@@ -7,6 +7,7 @@
  *     reordered      any subset of the pending operations survives; what is missing in between, and
  *                    a size that outlived its bytes, reads as zeros
  *     names          creations and removals survive one by one, in any combination
+ *     rings          pages of any age, see simdisk_give_ring
  *     garbage        lost ranges hold zeros, a pattern, bytes of another object at that offset, or an
  *                    earlier write of the same or another object
  *
@@ -36,6 +37,7 @@ enum sim_kind {
     SIM_REMOVE,
     SIM_LIST,
     SIM_LOCK,
+    SIM_RING,
     SIM_KINDS
 };
 
@@ -65,6 +67,11 @@ void simdisk_record(struct simdisk *disk);
 
 /* The list so far, "" before simdisk_record. Until the next operation. */
 const char *simdisk_recording(const struct simdisk *disk);
+
+/* Gives the backend its verb `ring`, with rings of at most `bytes`; 0, as at first: it has none. Kept
+ * in images. What the library stores there is no operation; each operation and each capture takes note
+ * of what has changed. */
+void simdisk_give_ring(struct simdisk *disk, uint64_t bytes);
 
 /* Called before each operation that changes what may survive, with the disk's lock held: only
  * simdisk_capture and simdisk_operations may be called then. */
@@ -122,14 +129,26 @@ enum sim_garbage {
 
 enum { SIM_NOT_TORN = -1 };
 
+/* What becomes of a ring. */
+enum sim_ring_fate {
+    SIM_RING_NEW,   /* It stays as it is: the process was killed and no power lost. */
+    SIM_RING_OLD,   /* All pages are of one earlier moment. */
+    SIM_RING_MIXED, /* Each page is of any moment, or torn between two. */
+    SIM_RING_FATES
+};
+
 /* One way to lose power. */
 struct sim_survivors {
     const unsigned char *lost; /* [pending]: 1 where the operation is lost. NULL: none is. */
     long torn;                 /* Index of a surviving write that is cut, or SIM_NOT_TORN. */
     uint64_t torn_size;        /* Bytes of it that survive. */
     enum sim_garbage garbage;  /* In the ranges of lost writes, and behind the cut. */
-    uint64_t seed;             /* Of the garbage. */
+    uint64_t seed;             /* Of the garbage, and of the pages of a ring. */
+    enum sim_ring_fate ring;
 };
+
+/* Whether there is a ring. */
+bool simdisk_has_ring(const struct simdisk_image *image);
 
 /* A write's bytes, and 0 for other operations. */
 uint64_t simdisk_pending_size(const struct simdisk_image *image, size_t index);

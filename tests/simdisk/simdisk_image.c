@@ -9,6 +9,8 @@ struct simdisk_image *simdisk_capture(struct simdisk *disk)
 {
     struct simdisk_image *image = sim_allocate(sizeof(*image));
     pthread_mutex_lock(&disk->mutex);
+    image->ring_bytes = disk->ring_bytes;
+    sim_rings_note(&disk->files);
     sim_files_share(&image->files, &disk->files);
     sim_pendings_share(&image->pending, &disk->pending);
     sim_pendings_share(&image->written, &disk->written);
@@ -44,6 +46,15 @@ void simdisk_pending_text(const struct simdisk_image *image, size_t index, char 
     snprintf(out, size, "%s %s %llu %llu%s", words[pending->change],
              image->files.at[pending->file].name->text, (unsigned long long)pending->offset,
              (unsigned long long)pending->size, pending->doomed ? " (its sync failed)" : "");
+}
+
+bool simdisk_has_ring(const struct simdisk_image *image)
+{
+    for (size_t i = 0; i < image->files.count; i++) {
+        if (image->files.at[i].ring != NULL)
+            return true;
+    }
+    return false;
 }
 
 /* ---- garbage --------------------------------------------------------------------------------- */
@@ -144,11 +155,66 @@ static void settle(const struct simdisk_image *image, const struct sim_survivors
     sim_content_write(&file->durable, pending->offset, pending->data, (size_t)kept);
 }
 
+/* ---- rings ----------------------------------------------------------------------------------- */
+
+/* Some moment of the ring. */
+static const struct sim_content *draw_moment(const struct sim_file *ring, uint64_t *random)
+{
+    size_t count = 0;
+    while (count < SIM_PAST_KEPT && ring->past[count] != NULL)
+        count++;
+    const uint64_t drawn = sim_below(random, count + 1);
+    return drawn == 0 ? ring->live : ring->past[drawn - 1];
+}
+
+static void mix_page(const struct sim_file *ring, uint64_t at, unsigned char page[SIM_PAGE],
+                     uint64_t *random)
+{
+    unsigned char other[SIM_PAGE];
+    sim_content_read(draw_moment(ring, random), at, page, SIM_PAGE);
+    if (sim_below(random, 4) != 0)
+        return;
+    const size_t cut = (size_t)sim_below(random, SIM_PAGE / 8) * 8;
+    sim_content_read(draw_moment(ring, random), at, other, SIM_PAGE);
+    memcpy(page + cut, other + cut, SIM_PAGE - cut);
+}
+
+static struct sim_content *ring_after(const struct sim_file *ring,
+                                      const struct sim_survivors *survivors, uint64_t *random)
+{
+    struct sim_content *after = sim_content_share(ring->live);
+    const uint64_t size = sim_content_size(after);
+    const struct sim_content *moment = ring->live;
+    if (survivors->ring == SIM_RING_OLD)
+        moment = draw_moment(ring, random);
+    for (uint64_t at = 0; at < size && survivors->ring != SIM_RING_NEW; at += SIM_PAGE) {
+        unsigned char page[SIM_PAGE];
+        if (survivors->ring == SIM_RING_OLD)
+            sim_content_read(moment, at, page, SIM_PAGE);
+        else
+            mix_page(ring, at, page, random);
+        sim_content_write(&after, at, page, SIM_PAGE);
+    }
+    return after;
+}
+
+/* The ring of a mounted disk, which begins with what is left of `from`. */
+static void mount_ring(struct sim_file *file, const struct sim_file *from,
+                       const struct sim_survivors *survivors, uint64_t *random)
+{
+    file->live = ring_after(from, survivors, random);
+    file->durable = sim_content_share(file->live);
+    const size_t size = (size_t)sim_content_size(file->live);
+    file->ring = sim_allocate(size);
+    sim_content_read(file->live, 0, file->ring, size);
+}
+
 struct simdisk *simdisk_mount(const struct simdisk_image *image,
                               const struct sim_survivors *survivors)
 {
     struct simdisk *disk = simdisk_create();
     disk->rooted = true;
+    simdisk_give_ring(disk, image->ring_bytes);
     uint64_t random = survivors->seed;
     struct sim_files after;
     sim_files_share(&after, &image->files);
@@ -159,11 +225,15 @@ struct simdisk *simdisk_mount(const struct simdisk_image *image,
         if (!from->named_durable && !from->published)
             continue;
         struct sim_file *file = sim_files_add(&disk->files, sim_name_share(from->name));
-        file->durable = sim_content_share(from->durable);
-        file->live = sim_content_share(from->durable);
+        if (from->ring != NULL) {
+            mount_ring(file, from, survivors, &random);
+        } else {
+            file->durable = sim_content_share(from->durable);
+            file->live = sim_content_share(from->durable);
+        }
         file->named = from->named_durable;
         file->named_durable = from->named_durable;
-        file->published = true;
+        file->published = from->ring == NULL;
         file->retired = !from->named_durable;
     }
     sim_files_release(&after);

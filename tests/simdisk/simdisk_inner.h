@@ -1,5 +1,5 @@
-/* What the two halves of the simulated disk share: simdisk.c runs it, simdisk_image.c cuts its
- * power. */
+/* What the parts of the simulated disk share: simdisk.c runs it, simdisk_image.c cuts its power,
+ * simdisk_tables.c has what both are made of. */
 #ifndef STRATA_TESTS_SIMDISK_INNER_H
 #define STRATA_TESTS_SIMDISK_INNER_H
 
@@ -14,17 +14,21 @@ struct sim_name {
     char text[];
 };
 
+enum { SIM_PAGE = 4096, SIM_PAST_KEPT = 6 };
+
 /* One object. Its index in the disk's table is its identity there and in images of the disk. */
 struct sim_file {
     struct sim_name *name;
     struct sim_content *live;    /* What the running process reads. */
     struct sim_content *durable; /* What a power cut cannot take. */
     uint64_t append_end;
-    bool named;         /* In its folder, for the running process. */
-    bool named_durable; /* In its folder, whatever happens. */
-    bool published;     /* A sync of names returned DONE while it had its name. */
-    bool retired;       /* Removed for good: if published, the name must not come again. */
-    bool sealed;        /* A sync of it failed, or it came from an earlier life of the disk. */
+    bool named;          /* In its folder, for the running process. */
+    bool named_durable;  /* In its folder, whatever happens. */
+    bool published;      /* A sync of names returned DONE while it had its name. */
+    bool retired;        /* Removed for good: if published, the name must not come again. */
+    bool sealed;         /* A sync of it failed, or it came from an earlier life of the disk. */
+    unsigned char *ring; /* A ring's bytes: `live` is what they were at the last operation. */
+    struct sim_content *past[SIM_PAST_KEPT]; /* And before that; NULL: not that many changes. */
 };
 
 enum sim_change { SIM_WRITE, SIM_RESERVE, SIM_NAMED, SIM_UNNAMED };
@@ -56,6 +60,7 @@ struct simdisk_image {
     struct sim_files files;
     struct sim_pendings pending;
     struct sim_pendings written; /* The last writes, durable or not: a store of valid old bytes. */
+    uint64_t ring_bytes;
 };
 
 enum { SIM_WRITTEN_KEPT = 24 };
@@ -75,6 +80,7 @@ struct simdisk {
     struct sim_fault fault;
     uint64_t failures;
     uint64_t limit;
+    uint64_t ring_bytes;
     bool dead;
     bool recording;
     char *record;
@@ -85,6 +91,9 @@ struct simdisk {
     char misuse[200];
 };
 
+/* Takes note of what has changed in rings. */
+void sim_rings_note(struct sim_files *files);
+
 struct sim_file *sim_files_add(struct sim_files *files, struct sim_name *name);
 void sim_files_share(struct sim_files *to, const struct sim_files *from);
 void sim_files_release(struct sim_files *files);
@@ -94,6 +103,7 @@ void sim_pendings_share(struct sim_pendings *to, const struct sim_pendings *from
 void sim_pendings_release(struct sim_pendings *list);
 void sim_pending_drop(struct sim_pending *pending);
 
+struct sim_name *sim_name_create(const char *text);
 struct sim_name *sim_name_share(struct sim_name *name);
 
 #endif

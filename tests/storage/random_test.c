@@ -9,7 +9,9 @@ enum { CURSORS = 3, ROUNDS = 700, CHECK_GETS = 30, HISTORY_MAX = 4000 };
 
 /* A scan that stays open while everything changes. */
 struct open_cursor {
+    bool made; /* `scan` has memory. */
     bool open;
+    struct branch *handle;
     bool reverse;
     struct storage_scan scan;
     int branch, space;
@@ -23,6 +25,9 @@ struct chaos {
     struct random random;
     int last_value;
     struct open_cursor cursors[CURSORS];
+    bool deep; /* Forks are mostly of the newest branch, and handles stay open. */
+    struct branch *kept[ORACLE_BRANCHES];
+    unsigned room; /* For views of forks. */
 };
 
 static uint64_t below(struct chaos *chaos, uint64_t bound)
@@ -169,6 +174,8 @@ static void check_point(struct chaos *chaos)
     const uint64_t version = below(chaos, 2) == 0 ? now : below(chaos, now + 1);
     struct branch *handle = branch_handle(chaos, branch);
     struct storage_view view = fixture_head(&chaos->fixture, handle);
+    if (chaos->deep && chaos->kept[branch] == NULL)
+        chaos->kept[branch] = branch_handle(chaos, branch);
     view.version = version;
     const int space = (int)below(chaos, ORACLE_SPACES);
     for (unsigned i = 0; i < CHECK_GETS; i++)
@@ -242,9 +249,26 @@ static void check_spaces(struct chaos *chaos)
 
 static void cursor_close(struct chaos *chaos, struct open_cursor *cursor)
 {
-    if (cursor->open)
-        storage_scan_close(&cursor->scan, &chaos->fixture.storage);
+    if (cursor->open) {
+        storage_scan_close(&cursor->scan);
+        fixture_leave_branch(&chaos->fixture, cursor->handle);
+    }
     cursor->open = false;
+}
+
+/* Lets go of all that is open, before the storage goes. */
+static void handles_release(struct chaos *chaos)
+{
+    for (unsigned i = 0; i < CURSORS; i++) {
+        cursor_close(chaos, &chaos->cursors[i]);
+        storage_scan_release(&chaos->cursors[i].scan);
+        chaos->cursors[i].made = false;
+    }
+    for (unsigned i = 0; i < ORACLE_BRANCHES; i++) {
+        if (chaos->kept[i] != NULL)
+            fixture_leave_branch(&chaos->fixture, chaos->kept[i]);
+        chaos->kept[i] = NULL;
+    }
 }
 
 static void cursor_open(struct chaos *chaos, struct open_cursor *cursor)
@@ -254,13 +278,16 @@ static void cursor_open(struct chaos *chaos, struct open_cursor *cursor)
     cursor->space = (int)below(chaos, ORACLE_SPACES);
     cursor->reverse = below(chaos, 2) == 0;
     cursor->version = newest(chaos);
-    struct branch *handle = branch_handle(chaos, cursor->branch);
-    struct storage_view view = fixture_head(fixture, handle);
-    assert_int_equal(storage_scan_open(&fixture->reader, &fixture->storage, &view,
-                                       fixture_space(fixture, space_name(cursor->space)), KIND_KV,
-                                       (struct scan_bounds){0}, cursor->reverse, &cursor->scan),
-                     STRATA_OK);
-    fixture_leave_branch(fixture, handle);
+    cursor->handle = branch_handle(chaos, cursor->branch);
+    const struct storage_scan_options options = {
+        .view = fixture_head(fixture, cursor->handle),
+        .space = fixture_space(fixture, space_name(cursor->space)),
+        .kind = KIND_KV,
+        .reverse = cursor->reverse};
+    if (!cursor->made)
+        storage_scan_init(&cursor->scan, &fixture->storage);
+    cursor->made = true;
+    assert_int_equal(storage_scan_open(&cursor->scan, &fixture->reader, &options), STRATA_OK);
     cursor->open = true;
     cursor->next = cursor->reverse ? ORACLE_KEYS - 1 : 0;
 }
@@ -287,7 +314,7 @@ static void cursor_use(struct chaos *chaos, struct open_cursor *cursor)
                            cursor->next);
     assert_int_equal(cursor->scan.valid, value != 0);
     if (value != 0) {
-        const struct row *row = &cursor->scan.row;
+        const struct row *row = cursor->scan.row;
         assert_true(bytes_equal(row->key, text_bytes(key_text(cursor->next - step))));
         assert_true(bytes_equal(row->value, text_bytes(value_text(value))));
     }
@@ -344,13 +371,23 @@ static void transact(struct chaos *chaos)
     fixture_leave_branch(fixture, handle);
 }
 
+static int newest_branch(const struct oracle *oracle)
+{
+    int branch = oracle->branch_count - 1;
+    while (oracle->branches[branch].deleted)
+        branch--;
+    return branch;
+}
+
 static void fork_branch(struct chaos *chaos)
 {
     struct fixture *fixture = &chaos->fixture;
     struct oracle *oracle = &chaos->oracle;
     if (oracle->branch_count == ORACLE_BRANCHES)
         return;
-    const int parent = below(chaos, 8) == 0 ? -1 : draw_branch(chaos);
+    int parent = below(chaos, 8) == 0 ? -1 : draw_branch(chaos);
+    if (chaos->deep && below(chaos, 4) > 0)
+        parent = newest_branch(oracle);
     const uint64_t now = newest(chaos);
     const uint64_t version = below(chaos, 3) == 0 ? below(chaos, now + 1) : UINT64_MAX;
     struct oracle_branch *child = &oracle->branches[oracle->branch_count];
@@ -397,6 +434,13 @@ static void change_branch(struct chaos *chaos)
     oracle_commit(oracle, newest(chaos), fixture->now_us, -1);
 }
 
+/* For views of forks: none, some, all that they want. */
+static void give_room(struct chaos *chaos)
+{
+    static const size_t rooms[] = {0, 24 << 10, 1 << 20};
+    chaos->fixture.storage.store->branches.fork_views.bytes_max = rooms[chaos->room];
+}
+
 static void disturb(struct chaos *chaos)
 {
     struct fixture *fixture = &chaos->fixture;
@@ -408,12 +452,12 @@ static void disturb(struct chaos *chaos)
     } else if (what < 10) {
         assert_true(store_maintain(fixture->storage.store, 0, NULL) <= STRATA_DONE);
     } else {
-        for (unsigned i = 0; i < CURSORS; i++)
-            cursor_close(chaos, &chaos->cursors[i]);
+        handles_release(chaos);
         if (what == 10)
             fixture_close(fixture), fixture_open(fixture);
         else
             fixture_crash(fixture);
+        give_room(chaos);
     }
 }
 
@@ -424,6 +468,9 @@ static void run(uint64_t seed)
     oracle_init(&chaos->oracle);
     /* Small ones have no hash buckets. */
     fixture_create_sized(&chaos->fixture, seed % 2 == 0 ? 1 << 20 : 64 << 20);
+    chaos->room = (unsigned)(seed % 3);
+    chaos->deep = seed % 4 < 2;
+    give_room(chaos);
     for (unsigned round = 0; round < ROUNDS; round++) {
         const uint64_t what = below(chaos, 40);
         chaos->fixture.now_us += (int64_t)below(chaos, 3);
@@ -444,8 +491,7 @@ static void run(uint64_t seed)
         for (unsigned i = 0; i < CURSORS; i++)
             cursor_use(chaos, &chaos->cursors[i]);
     }
-    for (unsigned i = 0; i < CURSORS; i++)
-        cursor_close(chaos, &chaos->cursors[i]);
+    handles_release(chaos);
     fixture_destroy(&chaos->fixture);
     free(chaos);
 }

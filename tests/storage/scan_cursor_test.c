@@ -30,11 +30,14 @@ static struct branch *four_keys(struct fixture *fixture)
 static void open_scan(struct fixture *fixture, const struct storage_view *view, const char *first,
                       const char *end, bool reverse, struct storage_scan *out)
 {
-    const struct scan_bounds bounds = {.first = text_bytes(first), .end = text_bytes(end)};
-    assert_int_equal(storage_scan_open(&fixture->reader, &fixture->storage, view,
-                                       &fixture->storage.default_space, KIND_KV, bounds, reverse,
-                                       out),
-                     STRATA_OK);
+    const struct storage_scan_options options = {
+        .view = *view,
+        .space = &fixture->storage.default_space,
+        .kind = KIND_KV,
+        .bounds = {.first = text_bytes(first), .end = text_bytes(end)},
+        .reverse = reverse};
+    storage_scan_init(out, &fixture->storage);
+    assert_int_equal(storage_scan_open(out, &fixture->reader, &options), STRATA_OK);
 }
 
 /* The key shown, or "". */
@@ -43,7 +46,7 @@ static const char *shown(const struct storage_scan *scan)
     static char text[16];
     memset(text, 0, sizeof(text));
     if (scan->valid)
-        memcpy(text, scan->row.key.data, scan->row.key.length);
+        memcpy(text, scan->row->key.data, scan->row->key.length);
     return text;
 }
 
@@ -81,7 +84,7 @@ static void a_seek_goes_both_ways(void **state)
     assert_string_equal(next(fixture, &scan), "");
     assert_string_equal(seek(fixture, &scan, NULL, false), "b");
     assert_string_equal(next(fixture, &scan), "d");
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
 
     open_scan(fixture, &view, NULL, NULL, true, &scan);
     assert_string_equal(next(fixture, &scan), "h");
@@ -92,7 +95,7 @@ static void a_seek_goes_both_ways(void **state)
     assert_string_equal(seek(fixture, &scan, "a", false), "");
     assert_string_equal(next(fixture, &scan), "");
     assert_string_equal(seek(fixture, &scan, "z", false), "h");
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
     fixture_leave_branch(fixture, child);
 }
 
@@ -107,13 +110,13 @@ static void bounds_hold_whatever_is_sought(void **state)
     assert_string_equal(next(fixture, &scan), "f");
     assert_string_equal(next(fixture, &scan), "");
     assert_string_equal(seek(fixture, &scan, "h", false), "");
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
     open_scan(fixture, &view, "c", "h", true, &scan);
     assert_string_equal(seek(fixture, &scan, "z", false), "f");
     assert_string_equal(next(fixture, &scan), "d");
     assert_string_equal(next(fixture, &scan), "");
     assert_string_equal(seek(fixture, &scan, "b", false), "");
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
     fixture_leave_branch(fixture, child);
 }
 
@@ -139,7 +142,7 @@ static void the_tables_may_change_between_calls(void **state)
         fixture_put(fixture, child, &fixture->storage.default_space, "z", "later");
         fixture_flush(fixture);
         /* Closed outside, when what it read is long gone. */
-        storage_scan_close(&scan, &fixture->storage);
+        storage_scan_release(&scan);
     }
     fixture_leave_branch(fixture, child);
 }
@@ -218,7 +221,7 @@ static void out_of_memory_a_scan_can_go_on_later(void **state)
         fixture_put(fixture, fixture->main_branch, &fixture->storage.default_space, "e", "later");
         fixture_flush(fixture);
     }
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
     fixture_leave_branch(fixture, child);
 }
 

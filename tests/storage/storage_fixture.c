@@ -215,23 +215,27 @@ const char *fixture_scan(struct fixture *fixture, const struct storage_view *vie
 {
     static char text[TEXT_SIZE_MAX];
     struct storage_scan scan;
-    const struct scan_bounds bounds = {.first = text_bytes(first), .end = text_bytes(end)};
+    const struct storage_scan_options options = {
+        .view = *view,
+        .space = space,
+        .kind = KIND_KV,
+        .bounds = {.first = text_bytes(first), .end = text_bytes(end)},
+        .reverse = reverse};
     text[0] = '\0';
-    assert_int_equal(storage_scan_open(&fixture->reader, &fixture->storage, view, space, KIND_KV,
-                                       bounds, reverse, &scan),
-                     STRATA_OK);
+    storage_scan_init(&scan, &fixture->storage);
+    assert_int_equal(storage_scan_open(&scan, &fixture->reader, &options), STRATA_OK);
     for (;;) {
         storage_enter(&fixture->reader);
         assert_int_equal(storage_scan_next(&scan), STRATA_OK);
         if (scan.valid) {
-            append_text(text, text[0] == '\0' ? "" : " ", scan.row.key);
-            append_text(text, "=", scan.row.value);
+            append_text(text, text[0] == '\0' ? "" : " ", scan.row->key);
+            append_text(text, "=", scan.row->value);
         }
         storage_leave(&fixture->reader);
         if (!scan.valid)
             break;
     }
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
     return text;
 }
 
@@ -260,6 +264,6 @@ const char *fixture_history(struct fixture *fixture, const struct storage_view *
         if (!history.row.found)
             break;
     }
-    storage_history_close(&history, &fixture->storage);
+    storage_history_close(&history);
     return text;
 }

@@ -198,8 +198,10 @@ static void writes_can_be_taken_back_and_made_again(void **state)
     fixture_add(fixture, &fixture->writes, "a", "3");
     view.writes = &fixture->writes;
     view.own_cap = storage_writes_cap(&fixture->writes);
-    assert_int_equal(storage_scan_open(&fixture->reader, &fixture->storage, &view, space, KIND_KV,
-                                       (struct scan_bounds){0}, false, &scan),
+    storage_scan_init(&scan, &fixture->storage);
+    assert_int_equal(storage_scan_open(&scan, &fixture->reader,
+                                       &(struct storage_scan_options){
+                                           .view = view, .space = space, .kind = KIND_KV}),
                      STRATA_OK);
     assert_int_equal(storage_writes_undo(&fixture->writes, 1), STRATA_OK);
     fixture_add(fixture, &fixture->writes, "c", "4");
@@ -209,18 +211,18 @@ static void writes_can_be_taken_back_and_made_again(void **state)
     /* A scan opened before goes on with what was there, through changes of the tables. */
     storage_enter(&fixture->reader);
     assert_int_equal(storage_scan_next(&scan), STRATA_OK);
-    assert_true(scan.valid && bytes_equal(scan.row.value, text_bytes("3")));
-    assert_int_equal(scan.row.from, 0);
+    assert_true(scan.valid && bytes_equal(scan.row->value, text_bytes("3")));
+    assert_int_equal(scan.row->from, 0);
     storage_leave(&fixture->reader);
     fixture_put(fixture, fixture->main_branch, &fixture->storage.default_space, "z", "later");
     fixture_flush(fixture);
     storage_enter(&fixture->reader);
     assert_int_equal(storage_scan_next(&scan), STRATA_OK);
-    assert_true(scan.valid && bytes_equal(scan.row.value, text_bytes("2")));
+    assert_true(scan.valid && bytes_equal(scan.row->value, text_bytes("2")));
     assert_int_equal(storage_scan_next(&scan), STRATA_OK);
     assert_false(scan.valid);
     storage_leave(&fixture->reader);
-    storage_scan_close(&scan, &fixture->storage);
+    storage_scan_release(&scan);
 }
 
 static void rows_before_the_deletion_of_their_space_are_not_committed(void **state)

@@ -9,7 +9,11 @@ void part_fixture_open(struct part_fixture *fixture, size_t cache_bytes)
     fixture->allocator = test_heap_init(&fixture->counted);
     assert_int_equal(memory_backend_create(&heap, &fixture->inner), STRATA_OK);
     faulty_backend_init(&fixture->faulty, fixture->inner);
-    assert_int_equal(cache_init(&fixture->cache, &fixture->allocator, cache_bytes), STRATA_OK);
+    epochs_init(&fixture->epochs, &heap);
+    assert_int_equal(epoch_slot_take(&fixture->epochs, &fixture->slot), STRATA_OK);
+    epoch_enter(&fixture->epochs, fixture->slot);
+    assert_int_equal(
+        cache_init(&fixture->cache, &fixture->allocator, &fixture->epochs, cache_bytes), STRATA_OK);
     arena_init(&fixture->arena, &heap, 65536);
     fixture->store = (struct part_store){
         .backend = &fixture->faulty.backend,
@@ -21,18 +25,28 @@ void part_fixture_open(struct part_fixture *fixture, size_t cache_bytes)
 
 void part_fixture_close(struct part_fixture *fixture)
 {
-    assert_true(fixture->cache.pinned_bytes == 0);
+    assert_true(cache_pinned_bytes(&fixture->cache) == 0);
     cache_destroy(&fixture->cache);
     test_heap_assert_empty(&fixture->counted);
+    epoch_leave(fixture->slot);
+    epoch_slot_give(fixture->slot);
+    epochs_destroy(&fixture->epochs);
     arena_release(&fixture->arena);
     memory_backend_destroy(fixture->inner);
 }
 
+void part_fixture_step(struct part_fixture *fixture)
+{
+    epoch_leave(fixture->slot);
+    epoch_enter(&fixture->epochs, fixture->slot);
+}
+
 void part_fixture_empty_cache(struct part_fixture *fixture, size_t cache_bytes)
 {
-    assert_true(fixture->cache.pinned_bytes == 0);
+    assert_true(cache_pinned_bytes(&fixture->cache) == 0);
     cache_destroy(&fixture->cache);
-    assert_int_equal(cache_init(&fixture->cache, &fixture->allocator, cache_bytes), STRATA_OK);
+    assert_int_equal(
+        cache_init(&fixture->cache, &fixture->allocator, &fixture->epochs, cache_bytes), STRATA_OK);
 }
 
 strata_status part_fixture_write(struct part_fixture *fixture, const struct sample *sample,

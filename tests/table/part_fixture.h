@@ -17,6 +17,8 @@ struct part_fixture {
     strata_allocator allocator;
     const strata_backend *inner;
     struct faulty_backend faulty;
+    struct epochs epochs;
+    struct epoch_slot *slot; /* Inside, all the time but for part_fixture_step. */
     struct cache cache;
     struct part_store store;
     struct arena arena; /* On the plain heap. */
@@ -33,6 +35,9 @@ struct part_layout {
 /* Does not move afterwards. */
 void part_fixture_open(struct part_fixture *fixture, size_t cache_bytes);
 void part_fixture_close(struct part_fixture *fixture);
+
+/* Leaves the epoch for a moment: what was found before may go. */
+void part_fixture_step(struct part_fixture *fixture);
 
 /* Drops all cached frames. */
 void part_fixture_empty_cache(struct part_fixture *fixture, size_t cache_bytes);

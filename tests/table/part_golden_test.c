@@ -5,7 +5,7 @@
 #include "layout/key.h"
 #include "layout/names.h"
 #include "support.h"
-#include "table/part_reader.h"
+#include "table/part_find.h"
 #include "table/part_writer.h"
 #include "table/sample.h"
 
@@ -132,7 +132,11 @@ static void read_part(const strata_backend *backend, const struct sample *sample
                       const struct manifest_part *info)
 {
     struct cache cache;
-    assert_int_equal(cache_init(&cache, &heap, 1 << 20), STRATA_OK);
+    struct epochs epochs;
+    struct epoch_slot *slot;
+    epochs_init(&epochs, &heap);
+    assert_int_equal(epoch_slot_take(&epochs, &slot), STRATA_OK);
+    assert_int_equal(cache_init(&cache, &heap, &epochs, CACHE_LARGE_BYTES_MIN), STRATA_OK);
     struct part_store store = {.backend = backend, .allocator = &heap, .cache = &cache};
     memcpy(store.uuid, here.uuid, UUID_SIZE);
     struct part *part = NULL;
@@ -142,25 +146,28 @@ static void read_part(const strata_backend *backend, const struct sample *sample
     assert_true(part->rows_root > 0 && part->bucket_count > 0);
 
     struct part_source source;
+    epoch_enter(&epochs, slot);
     part_source_init(&source, part, false);
     assert_int_equal(source_seek(&source.source, (struct bytes){0}, UINT64_MAX), STRATA_OK);
     for (size_t i = 0; i < sample->count; i++) {
-        struct cached_frame *pin = NULL;
-        struct row row;
-        bool found = false, newer = false;
+        struct found_row found;
+        bool newer = false;
         const struct bytes key = sample->rows[i].key;
         assert_true(source.source.valid);
         assert_rows_equal(&source.source.row, &sample->rows[i]);
-        assert_int_equal(
-            part_find(part, key, key_hash(key), UINT64_MAX, &found, &row, &pin, &newer), STRATA_OK);
-        assert_true(found && row.from == sample->rows[i].from);
-        cache_unpin(&cache, pin);
+        assert_int_equal(part_find(part, key, key_hash(key), UINT64_MAX, &found, &newer),
+                         STRATA_OK);
+        assert_true(found.found && found.row.from == sample->rows[i].from);
+        cache_unpin(&cache, found.pin);
         assert_int_equal(source_next(&source.source), STRATA_OK);
     }
     assert_false(source.source.valid);
     source_release(&source.source);
+    epoch_leave(slot);
     part_drop(part);
     cache_destroy(&cache);
+    epoch_slot_give(slot);
+    epochs_destroy(&epochs);
 }
 
 /* Compares `bytes` with the golden file, or writes that. */

@@ -30,6 +30,13 @@ static size_t fill_user_key(const struct sample_shape *shape, struct random *ran
         to[draw(random, length)] = (uint8_t)random_next(random);
         return length;
     }
+    if (shape->keys == SAMPLE_FORKED) {
+        length = draw(random, 61);
+        memset(to, 'x', length);
+        for (size_t rest = 1 + draw(random, 10); rest > 0; rest--)
+            to[length++] = (uint8_t)random_next(random);
+        return length;
+    }
     if (shape->keys == SAMPLE_ALIKE)
         length = 1500 + draw(random, 3) * 5000;
     if (shape->keys == SAMPLE_NESTED)

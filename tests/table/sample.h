@@ -12,7 +12,8 @@ enum sample_keys {
     SAMPLE_ORDERED, /* Numbers. */
     SAMPLE_LONG,    /* Up to the longest possible. */
     SAMPLE_ALIKE,   /* Thousands of equal bytes, then a number. */
-    SAMPLE_NESTED   /* Hundreds of equal bytes, then a number. */
+    SAMPLE_NESTED,  /* Hundreds of equal bytes, then a number. */
+    SAMPLE_FORKED   /* Up to sixty equal bytes, then a few random ones. */
 };
 
 struct sample_shape {

@@ -39,13 +39,12 @@ static void rig_install(struct rig *rig, const struct tableset_parts *parts)
 static struct memtable *rig_memtable(struct rig *rig)
 {
     struct memtable *memtable;
-    assert_int_equal(memtable_create(&rig->memory.allocator, 4096, random_next(&rig->random),
-                                     rig->version + 1, &memtable),
+    assert_int_equal(memtable_create(&rig->memory.allocator, 4096, rig->version + 1, &memtable),
                      STRATA_OK);
     return memtable;
 }
 
-void rig_open(struct rig *rig, uint64_t seed, uint32_t unit_size, bool with_buckets)
+void rig_open(struct rig *rig, uint64_t seed, uint32_t unit_size, bool large)
 {
     memset(rig, 0, sizeof(*rig));
     memory_init(&rig->memory, NULL);
@@ -57,17 +56,20 @@ void rig_open(struct rig *rig, uint64_t seed, uint32_t unit_size, bool with_buck
     epochs_init(&rig->epochs, allocator);
     assert_int_equal(epoch_slot_take(&rig->epochs, &rig->slot), STRATA_OK);
     garbage_init(&rig->garbage, allocator);
-    assert_int_equal(cache_init(&rig->cache, allocator, 1 << 20), STRATA_OK);
+    assert_int_equal(
+        cache_init(&rig->cache, allocator, &rig->epochs, large ? CACHE_LARGE_BYTES_MIN : 1 << 20),
+        STRATA_OK);
     tables_init(&rig->tables, allocator, &rig->epochs, &rig->garbage);
     rig->store =
         (struct part_store){.backend = rig->backend, .allocator = allocator, .cache = &rig->cache};
-    rig->output = (struct output_options){.part = {.backend = rig->backend,
-                                                   .allocator = allocator,
-                                                   .unit_size = unit_size,
-                                                   .with_buckets = with_buckets},
-                                          .part_bytes_max = 40 * 1024,
-                                          .number_context = rig,
-                                          .take_number = rig_take_number};
+    rig->output =
+        (struct output_options){.part = {.backend = rig->backend,
+                                         .allocator = allocator,
+                                         .unit_size = unit_size,
+                                         .with_buckets = random_next(&rig->random) % 4 > 0},
+                                .part_bytes_max = 40 * 1024,
+                                .number_context = rig,
+                                .take_number = rig_take_number};
     rig->policy =
         (struct rewrite_policy){.context = rig, .keeps = rig_keeps, .inherits = rig_inherits};
     struct memtable *memtable = rig_memtable(rig);

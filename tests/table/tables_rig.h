@@ -2,6 +2,7 @@
 #ifndef STRATA_TESTS_TABLE_TABLES_RIG_H
 #define STRATA_TESTS_TABLE_TABLES_RIG_H
 
+#include "core/random.h"
 #include "backend/memory_backend.h"
 #include "core/memory.h"
 #include "table/rewrite.h"
@@ -36,7 +37,8 @@ struct rig {
     uint32_t row_count;
 };
 
-void rig_open(struct rig *rig, uint64_t seed, uint32_t unit_size, bool with_buckets);
+/* With a large cache or a small one. Mostly with buckets, which only the former uses. */
+void rig_open(struct rig *rig, uint64_t seed, uint32_t unit_size, bool large);
 void rig_close(struct rig *rig);
 
 /* Up to which version branch 2 inherits from 1, and 3 from 2; it has no row of its own before. */

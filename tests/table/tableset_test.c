@@ -1,5 +1,7 @@
 #include "table/tables_rig.h"
+#include "table/versions.h"
 
+#include "core/hash.h"
 #include "support.h"
 
 static struct rig rig;
@@ -30,8 +32,74 @@ static void check_find(uint64_t branch, unsigned key, uint64_t cap)
     epoch_leave(rig.slot);
 }
 
+/* All versions of a key from a random one down, now and then with a gap. */
+static void check_versions(uint64_t branch, unsigned key)
+{
+    struct versions versions;
+    uint8_t storage_key[32];
+    uint64_t cap = random_next(&rig.random) % 2 == 0 ? UINT64_MAX : rig.version / 2;
+    versions_init(&versions, &rig.memory.allocator);
+    epoch_enter(&rig.epochs, rig.slot);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(versions_open(&versions, atomic_load(&rig.tables.current),
+                                       rig_key(branch, key, storage_key)),
+                         STRATA_OK);
+        const struct row *row = NULL;
+        do {
+            const struct rig_row *expected = rig_expected(&rig, branch, key, cap);
+            assert_int_equal(versions_find(&versions, cap, &row), STRATA_OK);
+            assert_int_equal(row != NULL, expected != NULL);
+            if (row != NULL) {
+                assert_int_equal(row->from, expected->version);
+                assert_int_equal(row->kind == ROW_DELETE, expected->deleted);
+                cap = row->from - 1 - (random_next(&rig.random) % 4 == 0 ? row->from / 3 : 0);
+            }
+        } while (row != NULL);
+        versions_close(&versions);
+        cap = rig.version;
+    }
+    versions_release(&versions);
+    epoch_leave(rig.slot);
+}
+
+/* A batch of random keys of one branch gives what single look-ups give. */
+static void check_batch(void)
+{
+    uint8_t storage[TABLESET_BATCH_MAX][32];
+    struct bytes keys[TABLESET_BATCH_MAX];
+    uint64_t hashes[TABLESET_BATCH_MAX];
+    struct found_row batch[TABLESET_BATCH_MAX];
+    const uint64_t branch = 1 + random_next(&rig.random) % RIG_BRANCHES;
+    const uint64_t cap = random_next(&rig.random) % (rig.version + 2);
+    const uint32_t count = (uint32_t)(random_next(&rig.random) % (TABLESET_BATCH_MAX + 1));
+    for (uint32_t i = 0; i < count; i++) {
+        const unsigned key = (unsigned)(random_next(&rig.random) % (RIG_KEYS + 2));
+        keys[i] = rig_key(branch, key, storage[i]);
+        hashes[i] = hash64(keys[i], 0);
+    }
+    epoch_enter(&rig.epochs, rig.slot);
+    const struct tableset *set = atomic_load(&rig.tables.current);
+    assert_int_equal(tableset_find_batch(set, keys, hashes, count, cap, batch), STRATA_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        struct found_row single;
+        assert_int_equal(tableset_find(set, keys[i], cap, &single), STRATA_OK);
+        assert_int_equal(batch[i].found, single.found);
+        if (single.found) {
+            assert_int_equal(batch[i].row.from, single.row.from);
+            assert_int_equal(batch[i].row.kind, single.row.kind);
+            assert_true(bytes_equal(batch[i].row.value, single.row.value));
+            assert_true(bytes_equal(batch[i].row.key, keys[i]));
+        }
+        cache_unpin(&rig.cache, single.pin);
+        cache_unpin(&rig.cache, batch[i].pin);
+    }
+    epoch_leave(rig.slot);
+}
+
 static void check_everything_sampled(unsigned samples)
 {
+    for (unsigned i = 0; i < samples / 10; i++)
+        check_batch();
     for (unsigned i = 0; i < samples; i++)
         check_find(1 + random_next(&rig.random) % RIG_BRANCHES,
                    (unsigned)(random_next(&rig.random) % RIG_KEYS),
@@ -88,7 +156,8 @@ static void check_scan(const struct level *levels, uint32_t level_count, bool re
     options.bounds.first = bytes_after(rig_key(1, first, first_key), KEY_PREFIX_SIZE);
     if (end < RIG_KEYS)
         options.bounds.end = bytes_after(rig_key(1, end, end_key), KEY_PREFIX_SIZE);
-    assert_int_equal(scan_open(&scan, &rig.memory.allocator, &options), STRATA_OK);
+    scan_init(&scan, &rig.memory.allocator);
+    assert_int_equal(scan_open(&scan, &options), STRATA_OK);
     assert_int_equal(scan_seek(&scan, (struct bytes){0}, false), STRATA_OK);
     for (unsigned i = first; i < end; i++) {
         const unsigned key = reverse ? end - 1 - (i - first) : i;
@@ -134,9 +203,9 @@ static void check_scans(void)
     }
 }
 
-static void run_history(uint64_t seed, uint32_t unit_size, bool with_buckets, unsigned rounds)
+static void run_history(uint64_t seed, uint32_t unit_size, bool large, unsigned rounds)
 {
-    rig_open(&rig, seed, unit_size, with_buckets);
+    rig_open(&rig, seed, unit_size, large);
     for (unsigned round = 0; round < rounds; round++) {
         const unsigned writes = (unsigned)(random_next(&rig.random) % 120);
         for (unsigned i = 0; i < writes; i++)
@@ -156,6 +225,9 @@ static void run_history(uint64_t seed, uint32_t unit_size, bool with_buckets, un
         }
         check_everything_sampled(60);
         check_scans();
+        for (unsigned i = 0; i < 4; i++)
+            check_versions(1 + random_next(&rig.random) % RIG_BRANCHES,
+                           (unsigned)(random_next(&rig.random) % RIG_KEYS));
     }
     rig_close(&rig);
 }

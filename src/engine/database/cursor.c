@@ -35,7 +35,7 @@ static strata_status cursor_create(strata *db, enum cursor_kind kind, strata_cur
         return failure(STRATA_NO_MEMORY, "no memory for a cursor");
     cursor->db = db;
     cursor->kind = kind;
-    atomic_fetch_add(&db->cursor_count, 1);
+    atomic_fetch_add_explicit(&db->cursor_count, 1, memory_order_relaxed);
     *out = cursor;
     return STRATA_OK;
 }
@@ -44,7 +44,49 @@ static void cursor_free(strata_cursor *cursor)
 {
     strata *db = cursor->db;
     release(database_allocator(db), cursor, sizeof(*cursor));
-    atomic_fetch_sub(&db->cursor_count, 1);
+    atomic_fetch_sub_explicit(&db->cursor_count, 1, memory_order_relaxed);
+}
+
+/* ---- the spare one: a closed scan that the next takes over, with its memory ---- */
+
+static strata_status cursor_take_spare(strata_txn *txn, strata_cursor **out)
+{
+    strata_cursor *cursor = txn->spare;
+    if (cursor == NULL) {
+        TRY(cursor_create(txn->db, CURSOR_SCAN, &cursor));
+        kv_scan_init(&cursor->of.scan, &txn->kv);
+    } else {
+        txn->spare = NULL;
+        atomic_fetch_add_explicit(&txn->db->cursor_count, 1, memory_order_relaxed);
+    }
+    *out = cursor;
+    return STRATA_OK;
+}
+
+/* Of a scan that is open, or could not be. */
+static void cursor_put_aside(strata_txn *txn, strata_cursor *cursor)
+{
+    assert(cursor->kind == CURSOR_SCAN && !cursor->ended);
+    if (txn->spare != NULL) {
+        kv_scan_release(&cursor->of.scan);
+        cursor_free(cursor);
+        return;
+    }
+    kv_scan_close(&cursor->of.scan);
+    cursor->txn = NULL;
+    cursor->before = cursor->after = NULL;
+    txn->spare = cursor;
+    atomic_fetch_sub_explicit(&txn->db->cursor_count, 1, memory_order_relaxed);
+}
+
+void cursor_free_spare(strata_txn *txn)
+{
+    strata_cursor *cursor = txn->spare;
+    if (cursor == NULL)
+        return;
+    txn->spare = NULL;
+    kv_scan_release(&cursor->of.scan);
+    release(database_allocator(txn->db), cursor, sizeof(*cursor));
 }
 
 /* Lets go of everything but the struct. */
@@ -54,7 +96,7 @@ static void cursor_end(strata_cursor *cursor)
         return;
     switch (cursor->kind) {
     case CURSOR_SCAN:
-        kv_scan_close(&cursor->of.scan);
+        kv_scan_release(&cursor->of.scan);
         break;
     case CURSOR_HISTORY:
         kv_history_close(&cursor->of.history);
@@ -75,8 +117,13 @@ static void cursor_end(strata_cursor *cursor)
 
 void cursor_destroy(strata_cursor *cursor)
 {
-    cursor_end(cursor);
+    strata_txn *txn = cursor->txn;
     cursor_unlink(cursor);
+    if (txn != NULL && cursor->kind == CURSOR_SCAN && !cursor->ended) {
+        cursor_put_aside(txn, cursor);
+        return;
+    }
+    cursor_end(cursor);
     cursor_free(cursor);
 }
 
@@ -124,10 +171,10 @@ strata_status cursor_scan(strata_txn *txn, const struct storage_space *space,
                           const strata_scan_options *options, strata_cursor **out)
 {
     strata_cursor *cursor;
-    TRY(cursor_create(txn->db, CURSOR_SCAN, &cursor));
-    const strata_status status = kv_scan_open(&txn->kv, space, options, &cursor->of.scan);
+    TRY(cursor_take_spare(txn, &cursor));
+    const strata_status status = kv_scan_open(&cursor->of.scan, space, options);
     if (status != STRATA_OK) {
-        cursor_free(cursor);
+        cursor_put_aside(txn, cursor);
         return status;
     }
     cursor_link(cursor, txn);
@@ -154,9 +201,7 @@ strata_status cursor_names(strata_txn *txn, strata_cursor **out)
 {
     strata_cursor *cursor;
     TRY(cursor_create(txn->db, CURSOR_NAMES, &cursor));
-    storage_enter(&txn->reader);
     const strata_status status = kv_look(&txn->kv);
-    storage_leave(&txn->reader);
     if (status != STRATA_OK) {
         cursor_free(cursor);
         return status;

@@ -76,6 +76,9 @@ void cursors_detach(strata_cursor *first);
 void writers_end(strata_kv_writer *first);
 void writers_detach(strata_kv_writer *first);
 
+/* Frees what a transaction keeps for its next scan. */
+void cursor_free_spare(strata_txn *txn);
+
 /* The least version that the cursors of an auto handle read; 0: none. */
 uint64_t cursors_oldest_version(const strata_cursor *first);
 

@@ -63,7 +63,7 @@ strata_status database_close(strata *db)
     const uint64_t txns = atomic_load(&db->txn_count);
     const uint64_t cursors = atomic_load(&db->cursor_count);
     const uint64_t writers = atomic_load(&db->writer_count);
-    const uint64_t values = atomic_load(&db->holds.count);
+    const uint64_t values = value_holds_count(&db->holds);
     if (txns + cursors + writers + values > 0)
         return failure(STRATA_BUSY,
                        "still open: transactions %llu, cursors %llu, writers %llu, held values "

@@ -71,17 +71,17 @@ static double metric_wal_syncs(const struct metric_source *source)
 
 static double metric_hits(const struct metric_source *source)
 {
-    return number_of(&source->store->cache.hits);
+    return (double)cache_hits(&source->store->cache);
 }
 
 static double metric_misses(const struct metric_source *source)
 {
-    return number_of(&source->store->cache.misses);
+    return (double)cache_misses(&source->store->cache);
 }
 
 static double metric_pinned(const struct metric_source *source)
 {
-    return number_of(&source->store->cache.pinned_bytes);
+    return (double)cache_pinned_bytes(&source->store->cache);
 }
 
 static double metric_budget(const struct metric_source *source)
@@ -97,13 +97,14 @@ static double metric_live_memory(const struct metric_source *source)
 static double metric_peak_memory(const struct metric_source *source)
 {
     const size_t structs = sizeof(*source->store) + sizeof(*source->db);
-    return (double)structs + (double)atomic_load(&source->store->memory.peak_bytes) +
+    return (double)structs + (double)source->store->wal.ring.size +
+           (double)atomic_load(&source->store->memory.peak_bytes) +
            (double)atomic_load(&source->db->memory.peak_bytes);
 }
 
 static double metric_held(const struct metric_source *source)
 {
-    return number_of(&source->store->held_bytes);
+    return (double)value_holds_bytes(&source->db->holds);
 }
 
 static double metric_stalls(const struct metric_source *source)
@@ -123,7 +124,7 @@ static double metric_stall_longest(const struct metric_source *source)
 
 static double metric_user_bytes(const struct metric_source *source)
 {
-    return number_of(&source->counters->user_bytes);
+    return number_of(&source->store->committer.user_bytes);
 }
 
 static double metric_amplification(const struct metric_source *source)

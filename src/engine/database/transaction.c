@@ -36,6 +36,7 @@ static void transaction_free(strata_txn *txn)
 {
     strata *db = txn->db;
     const strata_allocator *allocator = database_allocator(db);
+    cursor_free_spare(txn);
     if (txn->message != NULL)
         release(allocator, txn->message, strlen(txn->message) + 1);
     if (txn->kv.view.branch != NULL)

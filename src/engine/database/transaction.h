@@ -24,6 +24,7 @@ struct strata_txn {
     struct buffer marks; /* struct txn_mark of each. */
     char *message;       /* NULL: none. */
     strata_cursor *cursors;
+    strata_cursor *spare; /* A closed scan, for the next; NULL: none. */
     strata_kv_writer *writers;
 };
 

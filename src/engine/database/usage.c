@@ -3,8 +3,8 @@
 uint64_t database_memory(const strata *db)
 {
     const struct store *store = db->storage.store;
-    /* The struct of the store is taken before its memory can count. */
-    return sizeof(*store) + atomic_load(&store->memory.live_bytes) +
+    /* The struct of the store is taken before its memory can count; the log's ring is no heap. */
+    return sizeof(*store) + atomic_load(&store->memory.live_bytes) + store->wal.ring.size +
            atomic_load(&db->memory.live_bytes) + sizeof(*db);
 }
 
@@ -43,7 +43,7 @@ strata_status database_footprint(strata *db, strata_footprint *out)
                               .dead_bytes = files.dead,
                               .log_bytes = files.log,
                               .memory_bytes = database_memory(db),
-                              .held_value_bytes = atomic_load(&store->held_bytes),
+                              .held_value_bytes = value_holds_bytes(&db->holds),
                               .other_bytes = files.other};
     out->oldest_reader_version =
         store_oldest_reader(store, &out->oldest_reader_us, out->oldest_reader_label);

@@ -79,7 +79,7 @@ static strata_status counter_own(struct kv_context *context, const struct storag
                              &history));
     const strata_status status = storage_history_next(&history);
     *out = status == STRATA_OK && history.row.found && history.row.row.from == 0;
-    storage_history_close(&history, context->storage);
+    storage_history_close(&history);
     return status;
 }
 

@@ -5,17 +5,28 @@
 
 #include "storage/storage.h"
 
-/* What held values go back to. One per database; it does not move. */
-struct value_holds {
-    struct store *store;
+enum { VALUE_LANES = 8, VALUE_LANE_SIZE = 64 };
+
+/* What the values that some readers hold come to. */
+struct value_lane {
+    _Atomic uint64_t bytes;
     _Atomic uint64_t count; /* Values that pin or own something. */
+    struct value_holds *holds;
+    uint8_t apart[VALUE_LANE_SIZE - 3 * sizeof(uint64_t)];
 };
 
-static inline void value_holds_init(struct value_holds *holds, struct store *store)
-{
-    holds->store = store;
-    atomic_init(&holds->count, 0);
-}
+/* What held values go back to. One per database; it does not move. Readers of different threads mostly
+ * count in different lanes, so that none writes what another reads. */
+struct value_holds {
+    struct store *store;
+    struct value_lane lanes[VALUE_LANES];
+};
+
+void value_holds_init(struct value_holds *holds, struct store *store);
+
+/* Sums over the lanes. */
+uint64_t value_holds_bytes(const struct value_holds *holds);
+uint64_t value_holds_count(const struct value_holds *holds);
 
 /* The largest value that can be held in one piece. */
 static inline uint64_t held_value_size_max(const struct value_holds *holds)

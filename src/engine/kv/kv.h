@@ -24,7 +24,7 @@ struct kv_sum {
 
 /* ---- kv_read.c: in all of them absence is an `out` without data ---- */
 
-/* The view of a call. STRATA_NOT_FOUND if the branch of an auto handle is gone. Inside. */
+/* The view of a call. STRATA_NOT_FOUND if the branch of an auto handle is gone. */
 STRATA_CHECKED strata_status kv_look(struct kv_context *context);
 
 /* The live row of `key` in `view`, its own pending increments added up in `sum`, which the row may

@@ -2,37 +2,27 @@
 
 #include <assert.h>
 
-/* Rows counted between two leavings of the epoch; room for values that is kept from row to row. */
-enum { ROWS_PER_STAY = 256, KEPT_VALUE_BYTES = INLINE_VALUE_SIZE_MAX };
+/* Rows counted between two leavings of the epoch; what is kept from row to row, and from scan to scan. */
+enum { ROWS_PER_STAY = 256, VALUE_BYTES_KEPT = INLINE_VALUE_SIZE_MAX, SCAN_BYTES_KEPT = 4096 };
 
 /* ---- the row shown ---- */
 
 static void shown_init(struct kv_shown *shown, const strata_allocator *allocator)
 {
     *shown = (struct kv_shown){.present = false};
-    buffer_init(&shown->key, allocator);
     buffer_init(&shown->value, allocator);
 }
 
-static void shown_release(struct kv_shown *shown)
-{
-    buffer_release(&shown->key);
-    buffer_release(&shown->value);
-    shown->present = false;
-}
-
-static void shown_forget(struct kv_shown *shown)
+static inline void shown_forget(struct kv_shown *shown)
 {
     shown->present = false;
-    buffer_truncate(&shown->key, 0);
-    buffer_truncate(&shown->value, 0);
-    if (shown->value.capacity > KEPT_VALUE_BYTES)
+    if (shown->value.capacity > VALUE_BYTES_KEPT)
         buffer_release(&shown->value);
 }
 
 /* Inside. */
-static strata_status shown_copy_value(struct kv_shown *shown, struct kv_context *context,
-                                      const struct row *row)
+static strata_status shown_copy_large(struct kv_shown *shown, struct kv_context *context,
+                                      const struct row *row, strata_bytes *out)
 {
     const uint64_t size = storage_value_size(row);
     if (size > INLINE_VALUE_SIZE_MAX && size > held_value_size_max(context->holds))
@@ -42,26 +32,51 @@ static strata_status shown_copy_value(struct kv_shown *shown, struct kv_context 
                        (unsigned long long)size);
     uint8_t *to;
     /* One byte more: an empty value is not absent. */
+    buffer_truncate(&shown->value, 0);
     TRY(buffer_extend(&shown->value, (size_t)size + 1, &to));
     if (size > 0)
         TRY(storage_value_read(context->reader, row, 0, to, (size_t)size));
-    shown->row.value = strata_view(to, (size_t)size);
+    *out = strata_view(to, (size_t)size);
     return STRATA_OK;
 }
 
 /* Inside. */
-static strata_status shown_copy(struct kv_shown *shown, struct kv_context *context,
-                                struct bytes key, const struct row *row, bool with_value)
+static inline strata_status shown_copy_value(struct kv_shown *shown, struct kv_context *context,
+                                             const struct row *row, strata_bytes *out)
 {
-    const uint32_t flags = row_flags(row);
-    shown->row = (strata_row){.version = row->from,
-                              .time_us = row->time_us,
-                              .expires_us = row->expires_us,
-                              .flags = flags};
-    TRY(buffer_append(&shown->key, key));
-    shown->row.key = strata_view(shown->key.data, shown->key.length);
-    if (with_value && (flags & STRATA_ROW_TOMBSTONE) == 0)
-        TRY(shown_copy_value(shown, context, row));
+    const size_t size = row->value.length;
+    if (row->kind == ROW_VALUE_REFERENCE || size >= shown->value.capacity)
+        return shown_copy_large(shown, context, row, out);
+    memcpy(shown->value.data, row->value.data, size);
+    *out = strata_view(shown->value.data, size);
+    return STRATA_OK;
+}
+
+/* Field by field: a row that is copied right after it was put together waits for itself. */
+static inline void shown_fill(strata_row *to, struct bytes key, strata_bytes value,
+                              const struct row *row)
+{
+    to->key.data = key.data;
+    to->key.size = key.length;
+    to->value.data = value.data;
+    to->value.size = value.size;
+    to->version = row->from;
+    to->time_us = row->time_us;
+    to->expires_us = row->expires_us;
+    to->flags = row_flags(row);
+    to->reserved = 0;
+}
+
+/* Inside. `key` is a copy already. */
+static inline strata_status shown_copy(struct kv_shown *shown, struct kv_context *context,
+                                       struct bytes key, const struct row *row, bool with_value,
+                                       strata_row *out)
+{
+    strata_bytes value = {.data = NULL};
+    if (with_value && (row_flags(row) & STRATA_ROW_TOMBSTONE) == 0)
+        TRY(shown_copy_value(shown, context, row, &value));
+    shown_fill(&shown->row, key, value, row);
+    shown_fill(out, key, value, row);
     shown->present = true;
     return STRATA_OK;
 }
@@ -78,58 +93,55 @@ static void bytes_past_prefix(struct buffer *key)
         key->data[key->length - 1]++;
 }
 
-static strata_status bytes_set(struct buffer *to, struct bytes from)
-{
-    buffer_truncate(to, 0);
-    return buffer_append(to, from);
-}
-
-/* The bounds of a scan as one range; what is given by others is put together in the two buffers. */
+/* The bounds of a scan as one range: views of what was given, or of scratch. */
 struct key_range {
-    struct buffer first;
-    struct buffer end;
+    struct bytes first;
+    struct bytes end;
     bool empty;
 };
 
 /* Raises the first key to `at`, if that is higher. */
-static strata_status range_from(struct key_range *range, struct bytes at)
+static void range_from(struct key_range *range, struct bytes at)
 {
-    if (bytes_compare(at, buffer_view(&range->first)) <= 0)
-        return STRATA_OK;
-    return bytes_set(&range->first, at);
+    if (bytes_compare(at, range->first) > 0)
+        range->first = at;
 }
 
 /* Lowers the end to `at`, if that is lower. */
-static strata_status range_to(struct key_range *range, struct bytes at)
+static void range_to(struct key_range *range, struct bytes at)
 {
-    if (range->end.length > 0 && bytes_compare(at, buffer_view(&range->end)) >= 0)
-        return STRATA_OK;
-    return bytes_set(&range->end, at);
+    if (range->end.length == 0 || bytes_compare(at, range->end) < 0)
+        range->end = at;
 }
 
 static strata_status range_of_prefix(struct key_range *range, struct bytes prefix,
                                      struct buffer *scratch)
 {
-    TRY(range_from(range, prefix));
-    TRY(bytes_set(scratch, prefix));
+    range_from(range, prefix);
+    TRY(buffer_set(scratch, prefix));
     bytes_past_prefix(scratch);
-    return scratch->length == 0 ? STRATA_OK : range_to(range, buffer_view(scratch));
+    if (scratch->length > 0)
+        range_to(range, buffer_view(scratch));
+    return STRATA_OK;
 }
 
 /* What lies past `key` in the direction of the scan. */
 static strata_status range_after(struct key_range *range, struct bytes key, bool reverse,
                                  struct buffer *scratch)
 {
-    if (reverse)
-        return range_to(range, key);
-    TRY(bytes_set(scratch, key));
+    if (reverse) {
+        range_to(range, key);
+        return STRATA_OK;
+    }
+    TRY(buffer_set(scratch, key));
     if (key.length < USER_KEY_SIZE_MAX) {
         TRY(buffer_append_u8(scratch, 0));
     } else {
         bytes_past_prefix(scratch);
         range->empty |= scratch->length == 0;
     }
-    return range_from(range, buffer_view(scratch));
+    range_from(range, buffer_view(scratch));
+    return STRATA_OK;
 }
 
 static struct bytes view_bytes(strata_bytes view)
@@ -138,71 +150,58 @@ static struct bytes view_bytes(strata_bytes view)
 }
 
 static strata_status range_set(struct key_range *range, const strata_scan_options *options,
-                               struct buffer *scratch)
+                               struct buffer *prefix_scratch, struct buffer *after_scratch)
 {
-    if (options->first.size > 0)
-        TRY(range_from(range, view_bytes(options->first)));
-    if (options->end.size > 0)
-        TRY(range_to(range, view_bytes(options->end)));
+    range->first = view_bytes(options->first);
+    range->end = view_bytes(options->end);
     if (options->prefix.size > 0)
-        TRY(range_of_prefix(range, view_bytes(options->prefix), scratch));
+        TRY(range_of_prefix(range, view_bytes(options->prefix), prefix_scratch));
     if (options->after.size > 0)
-        TRY(range_after(range, view_bytes(options->after), options->reverse != 0, scratch));
-    range->empty |= range->end.length > 0 &&
-                    bytes_compare(buffer_view(&range->first), buffer_view(&range->end)) >= 0;
+        TRY(range_after(range, view_bytes(options->after), options->reverse != 0, after_scratch));
+    range->empty |= range->end.length > 0 && bytes_compare(range->first, range->end) >= 0;
     return STRATA_OK;
 }
 
 /* ---- scans ---- */
 
-static strata_status scan_open_range(struct kv_scan *scan, const struct storage_space *space,
-                                     const strata_scan_options *options)
+void kv_scan_init(struct kv_scan *scan, struct kv_context *context)
 {
-    struct kv_context *context = scan->context;
-    const strata_allocator *allocator = &context->storage->store->memory.allocator;
-    struct key_range range = {.empty = false};
-    struct buffer scratch;
-    strata_status status = STRATA_OK;
-    buffer_init(&range.first, allocator);
-    buffer_init(&range.end, allocator);
-    buffer_init(&scratch, allocator);
-    if (options != NULL)
-        TRY_OUT(range_set(&range, options, &scratch));
-    scan->empty = range.empty;
-    const struct scan_bounds bounds = {.first = buffer_view(&range.first),
-                                       .end = buffer_view(&range.end)};
-    TRY_OUT(storage_scan_open(context->reader, context->storage, &context->view, space, KIND_KV,
-                              bounds, scan->reverse, &scan->scan));
-out:
-    buffer_release(&range.first);
-    buffer_release(&range.end);
-    buffer_release(&scratch);
-    return status;
+    const strata_allocator *allocator = context->storage->store->memory_allocator;
+    *scan = (struct kv_scan){.context = context};
+    shown_init(&scan->shown, allocator);
+    storage_scan_init(&scan->scan, context->storage);
+    buffer_init(&scan->target, allocator);
+    buffer_init(&scan->scratch, allocator);
 }
 
-strata_status kv_scan_open(struct kv_context *context, const struct storage_space *space,
-                           const strata_scan_options *options, struct kv_scan *out)
+strata_status kv_scan_open(struct kv_scan *scan, const struct storage_space *space,
+                           const strata_scan_options *options)
 {
-    const strata_allocator *allocator = &context->storage->store->memory.allocator;
-    *out = (struct kv_scan){.context = context};
+    struct kv_context *context = scan->context;
+    struct key_range range = {.empty = false};
+    scan->keys_only = scan->reverse = false;
+    scan->limit = UINT64_MAX;
     if (options != NULL) {
-        out->keys_only = options->keys_only != 0;
-        out->reverse = options->reverse != 0;
-        out->limit = options->limit;
+        scan->keys_only = options->keys_only != 0;
+        scan->reverse = options->reverse != 0;
+        scan->limit = options->limit > 0 ? options->limit : UINT64_MAX;
+        TRY(range_set(&range, options, &scan->scratch, &scan->target));
     }
-    storage_enter(context->reader);
-    const strata_status looked = kv_look(context);
-    storage_leave(context->reader);
-    if (looked != STRATA_OK)
-        return looked;
-    TRY(scan_open_range(out, space, options));
-    buffer_init(&out->target, allocator);
-    shown_init(&out->shown, allocator);
-    return STRATA_OK;
+    scan->empty = range.empty;
+    scan->done = scan->sought = false;
+    scan->count = 0;
+    TRY(kv_look(context));
+    return storage_scan_open(
+        &scan->scan, context->reader,
+        &(struct storage_scan_options){.view = context->view,
+                                       .space = space,
+                                       .kind = KIND_KV,
+                                       .bounds = {.first = range.first, .end = range.end},
+                                       .reverse = scan->reverse});
 }
 
 /* Inside. To the next row, or to the one that was sought. */
-static strata_status scan_advance(struct kv_scan *scan)
+static inline strata_status scan_advance(struct kv_scan *scan)
 {
     if (!scan->sought)
         return storage_scan_next(&scan->scan);
@@ -212,33 +211,32 @@ static strata_status scan_advance(struct kv_scan *scan)
 }
 
 /* Inside. */
-static strata_status scan_show(struct kv_scan *scan)
+static inline strata_status scan_show(struct kv_scan *scan, strata_row *out)
 {
     struct kv_context *context = scan->context;
+    struct row *row = scan->scan.row;
+    const struct bytes key = storage_scan_key(&scan->scan);
     struct kv_sum sum;
-    struct row *row = &scan->scan.row;
-    const struct bytes key = row->key;
-    if (!scan->keys_only)
+    if (row->from == 0 && !scan->keys_only)
         TRY(kv_add_up(context->reader, &scan->scan.view, scan->scan.space, key, &sum, row));
-    return shown_copy(&scan->shown, context, key, row, !scan->keys_only);
+    return shown_copy(&scan->shown, context, key, row, !scan->keys_only, out);
 }
 
-strata_status kv_scan_next(struct kv_scan *scan)
+strata_status kv_scan_next(struct kv_scan *scan, strata_row *out)
 {
     struct store_reader *reader = scan->context->reader;
-    strata_status status = STRATA_OK;
     shown_forget(&scan->shown);
-    if (scan->done || scan->empty || (scan->limit > 0 && scan->count >= scan->limit)) {
+    if (scan->done || scan->empty || scan->count >= scan->limit) {
         scan->done = true;
         return STRATA_OK;
     }
     storage_enter(reader);
-    status = scan_advance(scan);
+    strata_status status = scan_advance(scan);
     if (status == STRATA_OK && !scan->scan.valid) {
         scan->done = true;
     } else if (status == STRATA_OK) {
         scan->count++;
-        status = scan_show(scan);
+        status = scan_show(scan, out);
     }
     storage_leave(reader);
     return status;
@@ -253,7 +251,7 @@ strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key)
     shown_forget(&scan->shown);
     /* A key outside the bounds means the start, or that nothing is left. */
     const bool start = scan->reverse ? above : below;
-    TRY(bytes_set(&scan->target, start ? bytes_of(NULL, 0) : key));
+    TRY(buffer_set(&scan->target, start ? bytes_of(NULL, 0) : key));
     scan->sought = true;
     scan->done = scan->reverse ? below : above;
     scan->count = 0;
@@ -262,16 +260,26 @@ strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key)
 
 void kv_scan_close(struct kv_scan *scan)
 {
-    storage_scan_close(&scan->scan, scan->context->storage);
+    storage_scan_close(&scan->scan);
+    scan->shown.present = false;
+    if (scan->shown.value.capacity > SCAN_BYTES_KEPT)
+        buffer_release(&scan->shown.value);
+}
+
+void kv_scan_release(struct kv_scan *scan)
+{
+    kv_scan_close(scan);
+    storage_scan_release(&scan->scan);
+    buffer_release(&scan->shown.value);
     buffer_release(&scan->target);
-    shown_release(&scan->shown);
+    buffer_release(&scan->scratch);
 }
 
 /* Inside, for a while. */
 static strata_status scan_count_some(struct kv_scan *scan)
 {
     for (unsigned i = 0; i < ROWS_PER_STAY && !scan->done; i++) {
-        if (scan->limit > 0 && scan->count >= scan->limit) {
+        if (scan->count >= scan->limit) {
             scan->done = true;
             return STRATA_OK;
         }
@@ -304,11 +312,7 @@ strata_status kv_scan_count(struct kv_scan *scan, uint64_t *out)
 strata_status kv_history_open(struct kv_context *context, const struct storage_space *space,
                               struct bytes key, struct kv_history *out)
 {
-    storage_enter(context->reader);
-    const strata_status looked = kv_look(context);
-    storage_leave(context->reader);
-    if (looked != STRATA_OK)
-        return looked;
+    TRY(kv_look(context));
     *out = (struct kv_history){.context = context, .space = space, .view = context->view};
     TRY(storage_history_open(context->reader, context->storage, &context->view, space, KIND_KV, key,
                              &out->history));
@@ -317,17 +321,17 @@ strata_status kv_history_open(struct kv_context *context, const struct storage_s
 }
 
 /* Inside. */
-static strata_status history_show(struct kv_history *history)
+static strata_status history_show(struct kv_history *history, strata_row *out)
 {
     struct kv_context *context = history->context;
     const struct bytes key = buffer_view(&history->history.key);
     struct row row = history->history.row.row;
     struct kv_sum sum;
     TRY(kv_add_up(context->reader, &history->view, history->space, key, &sum, &row));
-    return shown_copy(&history->shown, context, key, &row, true);
+    return shown_copy(&history->shown, context, key, &row, true, out);
 }
 
-strata_status kv_history_next(struct kv_history *history)
+strata_status kv_history_next(struct kv_history *history, strata_row *out)
 {
     struct store_reader *reader = history->context->reader;
     shown_forget(&history->shown);
@@ -336,7 +340,7 @@ strata_status kv_history_next(struct kv_history *history)
     storage_enter(reader);
     strata_status status = storage_history_next(&history->history);
     if (status == STRATA_OK && history->history.row.found)
-        status = history_show(history);
+        status = history_show(history, out);
     else if (status == STRATA_OK)
         history->done = true;
     storage_leave(reader);
@@ -345,6 +349,7 @@ strata_status kv_history_next(struct kv_history *history)
 
 void kv_history_close(struct kv_history *history)
 {
-    storage_history_close(&history->history, history->context->storage);
-    shown_release(&history->shown);
+    storage_history_close(&history->history);
+    buffer_release(&history->shown.value);
+    history->shown.present = false;
 }

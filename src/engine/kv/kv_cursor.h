@@ -5,39 +5,43 @@
 
 #include "engine/kv/kv.h"
 
-/* The row shown last, copied. */
+/* The row shown last. */
 struct kv_shown {
-    struct buffer key;
-    struct buffer value;
-    strata_row row; /* Points into the two. */
+    struct buffer value; /* A copy. */
+    strata_row row;      /* Points into it, and to the key that whoever shows it has copied. */
     bool present;
 };
 
 struct kv_scan {
     struct kv_context *context;
-    struct storage_scan scan;
     bool keys_only;
     bool reverse;
     bool empty;     /* The bounds leave nothing. */
     bool done;      /* Until a seek. */
     bool sought;    /* `target` is where the next row is looked for. */
-    uint64_t limit; /* 0: none. */
+    uint64_t limit; /* UINT64_MAX: none. */
     uint64_t count; /* Rows since the start or the last seek. */
-    struct buffer target;
     struct kv_shown shown;
+    struct storage_scan scan;
+    struct buffer target; /* And, while it is opened, scratch for bounds. */
+    struct buffer scratch;
 };
 
-/* Sees what `context` sees now. Options may be NULL. */
-STRATA_CHECKED strata_status kv_scan_open(struct kv_context *context,
-                                          const struct storage_space *space,
-                                          const strata_scan_options *options, struct kv_scan *out);
+/* To be opened and closed any number of times: it keeps memory for the next. */
+void kv_scan_init(struct kv_scan *scan, struct kv_context *context);
 
-/* The next row is `shown.row`; `shown.present` false: there is none. STRATA_TOO_BIG passes it over. */
-STRATA_CHECKED strata_status kv_scan_next(struct kv_scan *scan);
+/* Sees what `context` sees now. Options may be NULL. */
+STRATA_CHECKED strata_status kv_scan_open(struct kv_scan *scan, const struct storage_space *space,
+                                          const strata_scan_options *options);
+
+/* The next row is `shown.row`, and in `out`; `shown.present` false: there is none, and `out` is as it
+ * was. STRATA_TOO_BIG passes it over. */
+STRATA_CHECKED strata_status kv_scan_next(struct kv_scan *scan, strata_row *out);
 
 /* As strata_cursor_seek. */
 STRATA_CHECKED strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key);
 void kv_scan_close(struct kv_scan *scan);
+void kv_scan_release(struct kv_scan *scan);
 
 /* How many rows there are still to come, up to the limit. */
 STRATA_CHECKED strata_status kv_scan_count(struct kv_scan *scan, uint64_t *out);
@@ -56,7 +60,7 @@ STRATA_CHECKED strata_status kv_history_open(struct kv_context *context,
                                              struct kv_history *out);
 
 /* As kv_scan_next. */
-STRATA_CHECKED strata_status kv_history_next(struct kv_history *history);
+STRATA_CHECKED strata_status kv_history_next(struct kv_history *history, strata_row *out);
 void kv_history_close(struct kv_history *history);
 
 #endif

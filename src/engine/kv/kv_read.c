@@ -51,17 +51,33 @@ strata_status kv_find(struct kv_context *context, const struct storage_view *vie
     return status;
 }
 
-/* Inside; the view is set. */
-static strata_status kv_get_inside(struct kv_context *context, const struct storage_space *space,
-                                   struct bytes key, strata_value *out)
+/* The view of a call that reads a single row: for its time the clock is asked only if need be. */
+static inline strata_status kv_glance(const struct kv_context *context, struct storage_view *out)
+{
+    *out = context->view;
+    if (!context->alone)
+        return STRATA_OK;
+    if (atomic_load_explicit(&out->branch->deleted, memory_order_acquire))
+        return failure(STRATA_NOT_FOUND, "the branch has been deleted");
+    out->version = storage_head_version(context->storage);
+    out->time_us = STORAGE_TIME_NOW;
+    return STRATA_OK;
+}
+
+/* Inside. */
+static inline strata_status kv_get_inside(struct kv_context *context,
+                                          const struct storage_view *view,
+                                          const struct storage_space *space, struct bytes key,
+                                          strata_value *out)
 {
     struct kv_sum sum;
-    struct storage_row row = {.found = false};
-    TRY(kv_find(context, &context->view, space, key, &sum, &row));
+    struct storage_row row;
+    TRY(kv_find(context, view, space, key, &sum, &row));
     if (!row.found)
         return STRATA_OK;
     const strata_status status = held_value_take(context->holds, context->reader, &row, out);
-    storage_unpin(context->reader, &row);
+    if (row.pin != NULL)
+        storage_unpin(context->reader, &row);
     return status;
 }
 
@@ -69,10 +85,10 @@ strata_status kv_get(struct kv_context *context, const struct storage_space *spa
                      struct bytes key, strata_value *out)
 {
     assert(out->pin[0] == NULL);
+    struct storage_view view;
+    TRY(kv_glance(context, &view));
     storage_enter(context->reader);
-    strata_status status = kv_look(context);
-    if (status == STRATA_OK)
-        status = kv_get_inside(context, space, key, out);
+    const strata_status status = kv_get_inside(context, &view, space, key, out);
     storage_leave(context->reader);
     return status;
 }
@@ -95,10 +111,10 @@ strata_status kv_copy(struct kv_context *context, const struct storage_space *sp
 {
     struct kv_sum sum;
     struct storage_row row = {.found = false};
+    struct storage_view view;
+    TRY(kv_glance(context, &view));
     storage_enter(context->reader);
-    strata_status status = kv_look(context);
-    if (status == STRATA_OK)
-        status = kv_find(context, &context->view, space, key, &sum, &row);
+    strata_status status = kv_find(context, &view, space, key, &sum, &row);
     if (status == STRATA_OK) {
         *found = row.found;
         if (row.found)
@@ -109,21 +125,60 @@ strata_status kv_copy(struct kv_context *context, const struct storage_space *sp
     return status;
 }
 
+/* Makes a value of a row that was found, or of nothing, and lets go of the row. */
+static strata_status kv_take_row(struct kv_context *context, const struct storage_space *space,
+                                 struct bytes key, struct storage_row *row, strata_value *out)
+{
+    struct kv_sum sum;
+    strata_status status = STRATA_OK;
+    if (!row->found)
+        return STRATA_OK;
+    if (row->row.from == 0)
+        status = kv_add_up(context->reader, &context->view, space, key, &sum, &row->row);
+    if (status == STRATA_OK)
+        status = held_value_take(context->holds, context->reader, row, out);
+    storage_unpin(context->reader, row);
+    return status;
+}
+
+/* Up to STORAGE_BATCH_MAX keys. Inside; the view is set. */
+static strata_status kv_get_batch(struct kv_context *context, const struct storage_space *space,
+                                  const strata_bytes *keys, uint32_t count, strata_value *values)
+{
+    struct bytes sought[STORAGE_BATCH_MAX];
+    struct storage_row rows[STORAGE_BATCH_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        sought[i] = bytes_of(keys[i].data, keys[i].size);
+    strata_status status =
+        storage_get_many(context->reader, &context->view, space, KIND_KV, sought, count, rows);
+    if (status != STRATA_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        if (status == STRATA_OK)
+            status = kv_take_row(context, space, sought[i], &rows[i], &values[i]);
+        else
+            storage_unpin(context->reader, &rows[i]);
+    }
+    return status;
+}
+
 /* Inside; the view is set. */
 static strata_status kv_get_some(struct kv_context *context, const struct storage_space *space,
                                  const strata_bytes *keys, size_t count, strata_value *values)
 {
-    for (size_t i = 0; i < count; i++)
-        TRY(kv_get_inside(context, space, bytes_of(keys[i].data, keys[i].size), &values[i]));
+    for (size_t at = 0; at < count; at += STORAGE_BATCH_MAX) {
+        const size_t left = count - at;
+        TRY(kv_get_batch(context, space, keys + at,
+                         left < STORAGE_BATCH_MAX ? (uint32_t)left : STORAGE_BATCH_MAX,
+                         values + at));
+    }
     return STRATA_OK;
 }
 
 strata_status kv_get_many(struct kv_context *context, const struct storage_space *space,
                           const strata_bytes *keys, size_t count, strata_value *values)
 {
-    storage_enter(context->reader);
     strata_status status = kv_look(context);
-    storage_leave(context->reader);
     for (size_t at = 0; at < count && status == STRATA_OK; at += KEYS_PER_STAY) {
         const size_t left = count - at;
         storage_enter(context->reader);
@@ -140,10 +195,10 @@ strata_status kv_exists(struct kv_context *context, const struct storage_space *
                         struct bytes key, bool *found)
 {
     struct storage_row row = {.found = false};
+    struct storage_view view;
+    TRY(kv_glance(context, &view));
     storage_enter(context->reader);
-    strata_status status = kv_look(context);
-    if (status == STRATA_OK)
-        status = storage_get(context->reader, &context->view, space, KIND_KV, key, &row);
+    const strata_status status = storage_get(context->reader, &view, space, KIND_KV, key, &row);
     if (status == STRATA_OK) {
         *found = row.found;
         storage_unpin(context->reader, &row);
@@ -175,17 +230,12 @@ strata_status kv_getv(struct kv_context *context, const struct storage_space *sp
     if (back == 0)
         return kv_get(context, space, key, out);
     struct storage_history history;
+    TRY(kv_look(context));
+    TRY(storage_history_open(context->reader, context->storage, &context->view, space, KIND_KV, key,
+                             &history));
     storage_enter(context->reader);
-    strata_status status = kv_look(context);
+    const strata_status status = kv_get_older(context, space, &history, back, out);
     storage_leave(context->reader);
-    if (status == STRATA_OK)
-        status = storage_history_open(context->reader, context->storage, &context->view, space,
-                                      KIND_KV, key, &history);
-    if (status != STRATA_OK)
-        return status;
-    storage_enter(context->reader);
-    status = kv_get_older(context, space, &history, back, out);
-    storage_leave(context->reader);
-    storage_history_close(&history, context->storage);
+    storage_history_close(&history);
     return status;
 }

@@ -94,9 +94,12 @@ static strata_status write_judge(struct kv_judgement *judgement, const struct st
 {
     struct kv_context *context = judgement->context;
     judgement->verdict = KV_WRITE;
+    if (!kv_judgement_needed(judgement) &&
+        !(context->alone && atomic_load(&context->view.branch->deleted)))
+        return STRATA_OK;
     storage_enter(context->reader);
     strata_status status = kv_look(context);
-    if (status == STRATA_OK && kv_judgement_needed(judgement))
+    if (status == STRATA_OK)
         status = kv_judge(judgement, &context->view, write->space, write->key);
     storage_leave(context->reader);
     return status;
