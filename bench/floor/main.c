@@ -120,7 +120,7 @@ static void floor_install(struct floor *floor, const struct run_output *output)
                                       .part_count = output->part_count,
                                       .parts = output->parts};
     must(run_create(&floor->store, &floor->garbage, &info, &run));
-    must(memtable_create(&floor->memory.allocator, 65536, 1, floor->rows + 1, &memtable));
+    must(memtable_create(&floor->memory.allocator, 65536, floor->rows + 1, &memtable));
     must(tableset_create(
         &floor->tables,
         &(struct tableset_parts){
@@ -310,16 +310,17 @@ static double measure_scan(struct floor *floor)
 {
     uint8_t key[KEY_SIZE];
     const struct level level = {.branch = BRANCH_MAIN, .cap = UINT64_MAX >> 2};
+    struct scan scan;
+    scan_init(&scan, &floor->memory.allocator);
     const int64_t begun = cpu_ns();
     for (unsigned i = 0; i < SCANS; i++) {
-        struct scan scan;
         const uint64_t row = random_next(&floor->random) % floor->rows;
         epoch_enter(&floor->epochs, floor->slot);
         const struct scan_options options = {.set = floor_set(floor),
                                              .levels = &level,
                                              .level_count = 1,
                                              .space = storage_space(SPACE_DEFAULT, KIND_KV)};
-        must(scan_open(&scan, &floor->memory.allocator, &options));
+        must(scan_open(&scan, &options));
         must(scan_seek(&scan, bytes_after(floor_key(floor, row, false, key), KEY_PREFIX_SIZE),
                        false));
         for (unsigned n = 1; scan.valid; n++) {
@@ -328,9 +329,10 @@ static double measure_scan(struct floor *floor)
                 break;
             must(scan_next(&scan));
         }
-        scan_release(&scan);
+        scan_close(&scan);
         epoch_leave(floor->slot);
     }
+    scan_release(&scan);
     return (double)(cpu_ns() - begun) / SCANS;
 }
 
