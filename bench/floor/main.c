@@ -105,6 +105,7 @@ static void floor_fill(struct floor *floor, struct run_output *output)
                                                   .from = version,
                                                   .time_us = (int64_t)(1700000000000000 + version),
                                                   .kind = ROW_PUT}));
+        must(run_output_keep(output)); /* The value changes. */
     }
     must(run_output_finish(output));
 }

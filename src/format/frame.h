@@ -126,7 +126,20 @@ STRATA_CHECKED strata_status frame_lower_bound_near(const struct frame *frame, s
 /* Checks what reading rows does not need, and so leaves out: that all padding is zero. */
 STRATA_CHECKED strata_status frame_check_padding(const struct frame *frame);
 
-/* Collects rows in order until a frame is full.
+/* What the rows of a frame add up to. */
+struct frame_sums {
+    size_t prefix_length; /* That all keys share. */
+    size_t key_bytes;
+    size_t value_bytes;
+    size_t field_bytes;
+    size_t wide_bytes; /* At most these a row for `from` and time. */
+    uint64_t min_from, max_from;
+    int64_t min_time, max_time;
+    unsigned residues[FRAME_ROW_ALIGNMENT]; /* Rows, by their size but for prefix, from and time. */
+};
+
+/* Collects rows in order until a frame is full. Keys are copied and so are values of up to
+ * FRAME_COPIED_MAX bytes; longer ones are borrowed, so that they are copied once, into the frame.
  * Invariant: size_bound is never below what finish would write before padding. */
 struct frame_builder {
     const strata_allocator *allocator;
@@ -134,16 +147,13 @@ struct frame_builder {
     size_t frame_size; /* What a frame of several rows should have, about. */
     uint8_t kind;
     struct buffer rows;  /* Staged: an array of struct staged_row, private. */
-    struct buffer bytes; /* Keys and values of the staged rows. */
+    struct buffer bytes; /* What was copied. */
     unsigned row_count;
-    size_t prefix_length;
-    size_t key_bytes;
-    size_t value_bytes;
-    size_t field_bytes;
-    unsigned residues[FRAME_ROW_ALIGNMENT]; /* Rows, by their size but for prefix, from and time. */
-    uint64_t min_from, max_from;
-    int64_t min_time, max_time;
+    unsigned kept_count; /* Of these, the first, nothing is borrowed. */
+    struct frame_sums sums;
 };
+
+enum { FRAME_COPIED_MAX = 64 };
 
 /* `frame_size` is from `unit_size` to FRAME_BYTES_MAX. */
 void frame_builder_init(struct frame_builder *builder, const strata_allocator *allocator,
@@ -154,9 +164,17 @@ void frame_builder_release(struct frame_builder *builder);
  * bytes, or up to four times as many where less would leave an eighth of its units empty. */
 bool frame_builder_fits(const struct frame_builder *builder, const struct row *row);
 
-/* Copies the row. It comes after all others in row order, and it fits. */
+/* Takes the row, which comes after all others in row order and fits. A value of more than
+ * FRAME_COPIED_MAX bytes stays where it is until frame_builder_keep or finish. */
 STRATA_CHECKED strata_status frame_builder_add(struct frame_builder *builder,
                                                const struct row *row);
+
+/* The two in one: `*taken` is false, and nothing has happened, if the row should not be added. */
+STRATA_CHECKED strata_status frame_builder_offer(struct frame_builder *builder,
+                                                 const struct row *row, bool *taken);
+
+/* Copies all that is borrowed: those bytes may go. */
+STRATA_CHECKED strata_status frame_builder_keep(struct frame_builder *builder);
 
 /* Appends the frame to `out`, sealed for `seed`, and empties the builder. There is a row. */
 STRATA_CHECKED strata_status frame_builder_finish(struct frame_builder *builder, uint64_t seed,

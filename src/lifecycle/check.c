@@ -2,9 +2,12 @@
 #include "lifecycle/store.h"
 
 #include "layout/names.h"
+#include "table/run_input.h"
 #include "table/value_file.h"
 
 #include <assert.h>
+
+enum { CHECK_PIECE = 16 * 1024 }; /* Bytes read at a time. */
 
 /* Where findings go. */
 struct checker {
@@ -49,17 +52,17 @@ static void check_derived(void *context, uint64_t offset, const char *message)
 /* Reads a value or artifact from end to end. */
 static strata_status check_value(struct store *store, struct value_reference reference)
 {
-    enum { PIECE = 16 * 1024 };
     strata_status status = STRATA_OK;
-    uint8_t *piece = allocate(store->memory_allocator, PIECE);
+    uint8_t *piece = allocate(store->memory_allocator, CHECK_PIECE);
     if (piece == NULL)
         return failure(STRATA_NO_MEMORY, "no memory to check a value");
-    for (uint64_t at = 0; at < reference.size && status == STRATA_OK; at += PIECE) {
+    for (uint64_t at = 0; at < reference.size && status == STRATA_OK; at += CHECK_PIECE) {
         const uint64_t left = reference.size - at;
-        status = value_file_read(store->backend, store->memory_allocator, &store->identity,
-                                 reference, at, piece, left < PIECE ? (size_t)left : PIECE);
+        status =
+            value_file_read(store->backend, store->memory_allocator, &store->identity, reference,
+                            at, piece, left < CHECK_PIECE ? (size_t)left : CHECK_PIECE);
     }
-    release(store->memory_allocator, piece, PIECE);
+    release(store->memory_allocator, piece, CHECK_PIECE);
     return status;
 }
 
@@ -76,8 +79,8 @@ static strata_status check_value_of(struct checker *checker, const struct run *r
 /* Every long value that rows of a run refer to. */
 static strata_status check_values(struct checker *checker, struct run *run)
 {
-    struct run_source rows;
-    run_source_init_around(&rows, run);
+    struct run_input rows;
+    run_input_init(&rows, run, CHECK_PIECE);
     strata_status status = source_seek(&rows.source, (struct bytes){0}, UINT64_MAX);
     while (status == STRATA_OK && rows.source.valid) {
         if (rows.source.row.kind == ROW_VALUE_REFERENCE)

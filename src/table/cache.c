@@ -130,16 +130,6 @@ void cache_unpin(struct cache *cache, struct cached_frame *frame)
         cached_frame_free(cache->allocator, frame);
 }
 
-strata_status cache_read_around(struct cache *cache, struct part *part, uint32_t unit,
-                                struct cached_frame **out)
-{
-    struct cached_frame *frame;
-    TRY(part_read_frame(part, unit, &frame));
-    cache_pin_first(cache, frame);
-    *out = frame;
-    return STRATA_OK;
-}
-
 /* ---- counters ---- */
 
 /* Which stripe this thread counts in: 0 if it has none yet. */

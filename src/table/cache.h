@@ -118,10 +118,6 @@ struct frame_loan {
 STRATA_CHECKED strata_status cache_borrow(struct cache *cache, struct part *part, uint32_t unit,
                                           struct frame_loan *out);
 
-/* A frame read past the cache, pinned; for whoever is in no epoch, or reads each frame once. */
-STRATA_CHECKED strata_status cache_read_around(struct cache *cache, struct part *part,
-                                               uint32_t unit, struct cached_frame **out);
-
 /* NULL is fine. Any thread. */
 void cache_unpin(struct cache *cache, struct cached_frame *frame);
 

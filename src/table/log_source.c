@@ -105,12 +105,19 @@ strata_status log_source_init(struct log_source *source, const struct memtable *
     source->order = allocate(allocator, source->count * sizeof(*source->order));
     if (source->order == NULL)
         return failure(STRATA_NO_MEMORY, "no memory to sort %zu commits", source->count);
-    size_t filled = 0;
+    /* Newest first, filled in from the end: in order of version. That is all there is to do where all
+     * commits are of one branch. */
+    size_t left = source->count;
+    bool sorted = true;
     for (block = atomic_load(&memtable->commits); block != NULL; block = block->older) {
-        for (uint32_t i = 0; i < atomic_load(&block->count); i++)
-            source->order[filled++] = &block->entries[i];
+        for (uint32_t i = atomic_load(&block->count); i > 0; i--) {
+            source->order[--left] = &block->entries[i - 1];
+            sorted =
+                sorted && block->entries[i - 1].branch == source->order[source->count - 1]->branch;
+        }
     }
-    assert(filled == source->count);
-    qsort(source->order, source->count, sizeof(*source->order), log_order);
+    assert(left == 0);
+    if (!sorted)
+        qsort(source->order, source->count, sizeof(*source->order), log_order);
     return STRATA_OK;
 }

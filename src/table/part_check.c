@@ -33,7 +33,7 @@ struct part_bounds {
 
 struct part_checking {
     struct part *part;
-    struct epoch_slot *slot; /* For reading buckets. */
+    struct epoch_slot *slot; /* For reading buckets and slices. */
     void (*found)(void *context, uint64_t offset, const char *message);
     void *context;
     struct part_walk *walk; /* Of the tree being checked, which is one of these: */
@@ -168,6 +168,16 @@ static strata_status part_check_place(struct part_checking *checking, struct byt
     return STRATA_OK;
 }
 
+static strata_status part_check_next_slice(struct part_checking *checking)
+{
+    struct source *source = &checking->slices.source;
+    epoch_enter(checking->part->store->cache->epochs, checking->slot);
+    const strata_status status =
+        source->valid ? source_next(source) : source_seek(source, (struct bytes){0}, UINT64_MAX);
+    epoch_leave(checking->slot);
+    return status;
+}
+
 /* Compares the slice that has ended with the next row of the directory. */
 static strata_status part_check_slice(struct part_checking *checking)
 {
@@ -175,7 +185,7 @@ static strata_status part_check_slice(struct part_checking *checking)
     assert(checking->rows.key.length >= KEY_PREFIX_SIZE);
     const uint32_t root = checking->part->directory_root;
     const struct slice_entry *slice = &checking->slice;
-    struct source *source = &checking->slices.source;
+    const struct source *source = &checking->slices.source;
     struct slice_entry listed;
     if (!source->valid)
         return part_check_fault(checking, root, "the directory ends before the rows do");
@@ -185,7 +195,7 @@ static strata_status part_check_slice(struct part_checking *checking)
         listed.bytes != slice->bytes || listed.first_unit != slice->first_unit ||
         listed.max_from != slice->max_from || listed.max_to != slice->max_to)
         return part_check_fault(checking, root, "the directory differs from the rows of a slice");
-    return source_next(source);
+    return part_check_next_slice(checking);
 }
 
 /* Adds a row to its slice, which is a new one if `begins`, and to the sums of the part. */
@@ -565,7 +575,7 @@ static strata_status part_check_all(struct part_checking *checking)
     struct part *part = checking->part;
     if (part->bucket_count > 0)
         TRY(part_check_buckets(checking));
-    TRY(source_seek(&checking->slices.source, (struct bytes){0}, UINT64_MAX));
+    TRY(part_check_next_slice(checking)); /* The first. */
     TRY(part_check_tree(checking, &checking->rows));
     TRY(part_check_slice(checking));
     if (checking->slices.source.valid)
@@ -597,7 +607,7 @@ strata_status part_check(struct part *part,
     TRY(epoch_slot_take(part->store->cache->epochs, &checking.slot));
     part_walk_init(&checking.rows, allocator, part->rows_root, FRAME_ROWS);
     part_walk_init(&checking.directory, allocator, part->directory_root, FRAME_DIRECTORY);
-    part_source_init_around(&checking.slices, part, true);
+    part_source_init(&checking.slices, part, true);
     value_totals_init(&checking.values, allocator);
 
     const strata_status status = part_check_all(&checking);

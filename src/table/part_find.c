@@ -8,8 +8,6 @@
 #include <assert.h>
 #include <inttypes.h>
 
-enum { CACHE_LINE_BYTES = 64 };
-
 static void found_row_check(const struct found_row *out)
 {
     assert(!out->found || out->frame != NULL);

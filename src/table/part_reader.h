@@ -75,7 +75,6 @@ struct part_position {
     struct cache *cache; /* Its part's: the pin may outlive the part. */
     uint32_t root;
     uint8_t leaf_kind;        /* FRAME_ROWS or FRAME_DIRECTORY. */
-    bool around;              /* Reads past a large cache, and so in no epoch. */
     unsigned index;           /* Of the row in the leaf; its row count: behind the last row. */
     struct cached_frame *pin; /* The leaf; NULL: nowhere. */
     /* Of the last descent: the index rows it took, and the leaf they led to. The row sought may be
@@ -88,8 +87,7 @@ struct part_position {
     uint32_t leaf;
 };
 
-/* `part` is ready. All moves are made inside an epoch, if the cache is large; with `around` set, they
- * need not be. */
+/* `part` is ready. All moves are made inside an epoch, if the cache is large. */
 struct part_position part_position_of(struct part *part, enum frame_kind leaf_kind);
 
 /* To the first row at or after (key, from); behind the last row if there is none. */
@@ -116,14 +114,12 @@ STRATA_CHECKED strata_status part_position_row(const struct part_position *posit
 void part_position_release(struct part_position *position);
 
 /* A source over the rows of one part; with `directory` over its slices instead. Holds a pinned frame
- * and no reference. To be moved inside an epoch, but for one that reads around a large cache, which it
- * leaves as it is: for those who read all of a part once. */
+ * and no reference. To be moved inside an epoch. */
 struct part_source {
     struct source source;
     struct part *part;
     struct part_position position; /* Of no part before the first seek. */
     bool directory;
-    bool around;
     const strata_allocator *allocator; /* Of `key`: the part may be gone at the release. */
     uint8_t *key;                      /* Where row.key is put together. */
     size_t key_capacity;
@@ -132,7 +128,6 @@ struct part_source {
 };
 
 void part_source_init(struct part_source *source, struct part *part, bool directory);
-void part_source_init_around(struct part_source *source, struct part *part, bool directory);
 
 /* What its class does, for sources that are made of it: `source.row` and `source.valid` are theirs. */
 STRATA_CHECKED strata_status part_source_seek(struct part_source *self, struct bytes key,

@@ -25,16 +25,6 @@ struct part_position part_position_of(struct part *part, enum frame_kind leaf_ki
         .part = part, .cache = part->store->cache, .root = root, .leaf_kind = (uint8_t)leaf_kind};
 }
 
-/* The frame at `unit`, to look at. */
-static strata_status part_position_borrow(const struct part_position *position, uint32_t unit,
-                                          struct frame_loan *out)
-{
-    if (!position->around)
-        return cache_borrow(position->cache, position->part, unit, out);
-    out->pinned = true;
-    return cache_read_around(position->cache, position->part, unit, &out->frame);
-}
-
 void part_position_release(struct part_position *position)
 {
     if (position->pin == NULL)
@@ -134,9 +124,8 @@ static strata_status part_descend(struct part_position *position, uint32_t unit,
     assert(position->depth <= PART_DEPTH_MAX);
     for (;;) {
         struct frame_loan loan;
-        if (!position->around)
-            frame_map_prefetch(position->part, unit);
-        TRY(part_position_borrow(position, unit, &loan));
+        frame_map_prefetch(position->part, unit);
+        TRY(cache_borrow(position->cache, position->part, unit, &loan));
         const struct cached_frame *frame = loan.frame;
         if (frame->frame.kind == position->leaf_kind) {
             position->leaf = unit;
@@ -160,7 +149,7 @@ static strata_status part_leaf_after(const struct part_position *position,
     uint32_t unit = leaf->unit + leaf->frame.units;
     while (unit < part->leaf_end) {
         struct frame_loan loan;
-        TRY(part_position_borrow(position, unit, &loan));
+        TRY(cache_borrow(position->cache, position->part, unit, &loan));
         if (loan.frame->frame.kind == position->leaf_kind) {
             *out = loan;
             return STRATA_OK;
@@ -286,7 +275,7 @@ static strata_status part_turn_back(struct part_position *position, struct frame
     const unsigned row = position->path[position->depth - 1].row - 1;
     struct frame_loan loan;
     uint32_t unit = 0;
-    TRY(part_position_borrow(position, parent, &loan));
+    TRY(cache_borrow(position->cache, position->part, parent, &loan));
     strata_status status = STRATA_OK;
     if (row >= loan.frame->frame.row_count)
         status = failure(STRATA_CORRUPT, "an index frame has changed");
@@ -306,7 +295,7 @@ static strata_status part_leaf_before(struct part_position *position, uint32_t u
     assert(position->leaf <= unit);
     struct frame_loan leaf;
     if (position->leaf < unit)
-        TRY(part_position_borrow(position, position->leaf, &leaf));
+        TRY(cache_borrow(position->cache, position->part, position->leaf, &leaf));
     else
         TRY(part_turn_back(position, &leaf));
 
@@ -503,11 +492,9 @@ static strata_status part_source_ready(struct part_source *self)
     assert(self->part != NULL);
     self->source.valid = false;
     TRY(part_ready(self->part));
-    if (self->position.part == NULL) {
+    if (self->position.part == NULL)
         self->position =
             part_position_of(self->part, self->directory ? FRAME_DIRECTORY : FRAME_ROWS);
-        self->position.around = self->around;
-    }
     return STRATA_OK;
 }
 
@@ -595,16 +582,9 @@ void part_source_init(struct part_source *source, struct part *part, bool direct
     source->part = part;
     source->position = (struct part_position){.part = NULL};
     source->directory = directory;
-    source->around = false;
     source->allocator = part->store->allocator;
     source->key = NULL;
     source->key_capacity = 0;
     source->key_prefix_length = SIZE_MAX;
     part_source_check(source);
-}
-
-void part_source_init_around(struct part_source *source, struct part *part, bool directory)
-{
-    part_source_init(source, part, directory);
-    source->around = part->store->cache->large;
 }

@@ -1,7 +1,9 @@
 #include "table/part_writer.h"
 
-#include "core/plant.h"
+#include "core/copy.h"
 #include "core/hash.h"
+#include "core/plant.h"
+#include "core/prefetch.h"
 #include "core/varint.h"
 #include "layout/key.h"
 #include "layout/names.h"
@@ -13,6 +15,7 @@ enum {
     SLICE_RECORD_SIZE = KEY_PREFIX_SIZE + 8 + SLICE_ENTRY_SIZE,
     HASH_RECORD_SIZE = 12,
     VALUE_TOTAL_SIZE = 16,
+    BUCKETS_AHEAD = 16,
     PART_SEPARATOR_SHARE = 8, /* Separators have at most this part of a frame's size. */
     PART_PLACE_UNITS = 1 << (32 - PART_OFFSET_BITS) /* Units that a bucket can name. */
 };
@@ -25,7 +28,7 @@ static void part_writer_check(const struct part_writer *writer)
     assert(writer->object.handle != NULL);
     assert(writer->next_unit * writer->footer.unit_size ==
            writer->object.appended + writer->output.length);
-    assert((writer->footer.rows == 0) == (writer->first_key.length == 0));
+    assert((part_writer_rows(writer) == 0) == (writer->first_key.length == 0));
     assert(writer->hashes_placed <= writer->hashes.length);
     (void)writer;
 }
@@ -67,6 +70,7 @@ strata_status part_writer_open(struct part_writer *writer, const struct part_opt
                    .unit_size = options->unit_size,
                    .role = (uint8_t)options->role},
         .frame_size = options->frame_size != 0 ? options->frame_size : options->unit_size,
+        .output_bytes = options->output_bytes != 0 ? options->output_bytes : PART_OUTPUT_BYTES,
         .with_buckets = options->with_buckets,
     };
     part_tree_init(&writer->rows, writer, FRAME_ROWS);
@@ -106,7 +110,11 @@ static strata_status part_writer_flush(struct part_writer *writer)
     TRY(object_append(&writer->object, buffer_view(&writer->output)));
     buffer_truncate(&writer->output, 0);
     part_writer_check(writer);
-    return STRATA_OK;
+    /* A little at a time: one long sync at the end would hold up those of the log. */
+    if (writer->object.appended - writer->synced < PART_SYNC_BYTES)
+        return STRATA_OK;
+    writer->synced = writer->object.appended;
+    return object_sync(&writer->object);
 }
 
 static uint64_t part_writer_seed(const struct part_writer *writer)
@@ -125,7 +133,7 @@ static strata_status part_writer_wrote(struct part_writer *writer, uint32_t unit
     *unit_out = (uint32_t)writer->next_unit;
     writer->next_unit += units;
     part_writer_check(writer);
-    return writer->output.length >= PART_OUTPUT_BYTES ? part_writer_flush(writer) : STRATA_OK;
+    return writer->output.length >= writer->output_bytes ? part_writer_flush(writer) : STRATA_OK;
 }
 
 /* Turns the rows that keys of the open leaf were noted with into places: `frame` is that leaf, sealed,
@@ -259,12 +267,16 @@ static strata_status part_tree_add(struct part_writer *writer, struct part_tree 
 {
     assert(row->key.length >= KEY_PREFIX_SIZE);
     struct frame_builder *leaf = &tree->levels[0];
-    if (!frame_builder_fits(leaf, row))
-        TRY(part_tree_turn_leaf(writer, tree, last_key, row));
-    else if (leaf->row_count == 0)
+    bool taken = false;
+    if (leaf->row_count == 0)
         TRY(part_tree_begin(tree, 0, bytes_of(row->key.data, KEY_PREFIX_SIZE), UINT64_MAX));
+    TRY(frame_builder_offer(leaf, row, &taken));
+    if (!taken) {
+        TRY(part_tree_turn_leaf(writer, tree, last_key, row));
+        TRY(frame_builder_add(leaf, row));
+    }
     part_tree_widen(tree, 0, row->from, max_to);
-    return frame_builder_add(leaf, row);
+    return STRATA_OK;
 }
 
 /* Writes what is open, from the leaf up to the root. */
@@ -358,21 +370,31 @@ static strata_status part_writer_end_slice(struct part_writer *writer)
 {
     assert(writer->last_key.length >= KEY_PREFIX_SIZE);
     assert(writer->slice.rows > 0);
+    const struct slice_entry *slice = &writer->slice;
+    struct part_footer *footer = &writer->footer;
     uint8_t *record;
     TRY(buffer_extend(&writer->slices, SLICE_RECORD_SIZE, &record));
     memcpy(record, writer->last_key.data, KEY_PREFIX_SIZE);
     store_u64(record + KEY_PREFIX_SIZE, writer->slice_min_from);
-    slice_entry_store(record + KEY_PREFIX_SIZE + 8, &writer->slice);
+    slice_entry_store(record + KEY_PREFIX_SIZE + 8, slice);
+    footer->rows += slice->rows;
+    footer->bytes += slice->bytes;
+    if (writer->slice_min_from < footer->min_from)
+        footer->min_from = writer->slice_min_from;
+    if (slice->max_from > footer->max_from)
+        footer->max_from = slice->max_from;
+    if (slice->max_to > footer->max_to)
+        footer->max_to = slice->max_to;
+    writer->slice = (struct slice_entry){.rows = 0};
     return STRATA_OK;
 }
 
 /* Counts a row in its slice, which `first_unit` begins if it is a new one. */
-static void part_writer_count_slice(struct part_writer *writer, const struct row *row, bool begins,
-                                    uint32_t first_unit)
+static void part_writer_count_slice(struct part_writer *writer, const struct row *row,
+                                    uint64_t max_to, uint32_t first_unit)
 {
-    assert(begins || writer->slice.rows > 0);
     struct slice_entry *slice = &writer->slice;
-    if (begins) {
+    if (slice->rows == 0) {
         *slice = (struct slice_entry){.first_unit = first_unit};
         writer->slice_min_from = UINT64_MAX;
     }
@@ -380,23 +402,10 @@ static void part_writer_count_slice(struct part_writer *writer, const struct row
     slice->bytes += row->key.length + row->value.length;
     if (row->from > slice->max_from)
         slice->max_from = row->from;
-    if (row_max_to(row) > slice->max_to)
-        slice->max_to = row_max_to(row);
+    if (max_to > slice->max_to)
+        slice->max_to = max_to;
     if (row->from < writer->slice_min_from)
         writer->slice_min_from = row->from;
-}
-
-static void part_writer_count(struct part_writer *writer, const struct row *row)
-{
-    struct part_footer *footer = &writer->footer;
-    footer->rows++;
-    footer->bytes += row->key.length + row->value.length;
-    if (row->from < footer->min_from)
-        footer->min_from = row->from;
-    if (row->from > footer->max_from)
-        footer->max_from = row->from;
-    if (row_max_to(row) > footer->max_to)
-        footer->max_to = row_max_to(row);
 }
 
 /* Notes that the newest row of a key is row `index` of the open leaf, which will be the next frame
@@ -411,16 +420,35 @@ static strata_status part_writer_note_hash(struct part_writer *writer, struct by
         buffer_release(&writer->hashes);
         return STRATA_OK;
     }
-    TRY(buffer_reserve(&writer->hashes, HASH_RECORD_SIZE));
-    TRY(buffer_append_u64(&writer->hashes, hash64_pair(bytes_of(key.data, KEY_PREFIX_SIZE),
-                                                       bytes_after(key, KEY_PREFIX_SIZE))));
-    return buffer_append_u32(&writer->hashes, index);
+    uint8_t *record;
+    TRY(buffer_extend(&writer->hashes, HASH_RECORD_SIZE, &record));
+    store_u64(record, hash64(key, 0));
+    store_u32(record + 8, index);
+    return STRATA_OK;
 }
 
 static strata_status part_writer_keep_key(struct buffer *to, struct bytes key)
 {
-    buffer_truncate(to, 0);
-    return buffer_append(to, key);
+    to->length = 0;
+    TRY(buffer_reserve(to, key.length));
+    copy_short(to->data, key.data, key.length);
+    to->length = key.length;
+    return STRATA_OK;
+}
+
+/* Keys of one slice, which mostly differ near their ends. */
+static bool part_writer_same_key(struct bytes a, struct bytes b)
+{
+    assert(a.length >= KEY_PREFIX_SIZE);
+    return a.length == b.length &&
+           load_u64(a.data + a.length - 8) == load_u64(b.data + b.length - 8) &&
+           memcmp(a.data, b.data, a.length) == 0;
+}
+
+static bool part_writer_same_slice(const uint8_t *a, const uint8_t *b)
+{
+    static_assert(KEY_PREFIX_SIZE == 12, "a prefix is compared in two steps");
+    return load_u64(a) == load_u64(b) && load_u32(a + 8) == load_u32(b + 8);
 }
 
 strata_status part_writer_add(struct part_writer *writer, const struct row *row)
@@ -430,27 +458,32 @@ strata_status part_writer_add(struct part_writer *writer, const struct row *row)
     assert(row->to == 0 || writer->footer.role == ROLE_HISTORY);
 
     const struct bytes last = buffer_view(&writer->last_key);
+    const uint64_t max_to = row_max_to(row);
     const bool first = last.length == 0;
     assert(first || row_order(last, writer->last_from, row->key, row->from) < 0);
-    const bool new_key = first || !bytes_equal(last, row->key);
-    const bool new_slice = first || memcmp(last.data, row->key.data, KEY_PREFIX_SIZE) != 0;
-    if (new_slice && !first)
-        TRY(part_writer_end_slice(writer));
+    const bool new_key = first || !part_writer_same_key(last, row->key);
     if (first) {
         TRY(part_writer_keep_key(&writer->first_key, row->key));
         writer->first_from = row->from;
+    } else if (new_key && !part_writer_same_slice(last.data, row->key.data)) {
+        TRY(part_writer_end_slice(writer));
     }
 
-    TRY(part_tree_add(writer, &writer->rows, last, row, row_max_to(row)));
+    TRY(part_tree_add(writer, &writer->rows, last, row, max_to));
     if (new_key && writer->with_buckets)
         TRY(part_writer_note_hash(writer, row->key, writer->rows.levels[0].row_count - 1));
-    TRY(value_totals_add(&writer->values, row));
+    if (row->kind == ROW_VALUE_REFERENCE)
+        TRY(value_totals_add(&writer->values, row));
     if (new_key)
         TRY(part_writer_keep_key(&writer->last_key, row->key));
-    part_writer_count_slice(writer, row, new_slice, (uint32_t)writer->next_unit);
-    part_writer_count(writer, row);
+    part_writer_count_slice(writer, row, max_to, (uint32_t)writer->next_unit);
     writer->last_from = row->from;
     return STRATA_OK;
+}
+
+strata_status part_writer_keep(struct part_writer *writer)
+{
+    return frame_builder_keep(&writer->rows.levels[0]);
 }
 
 uint64_t part_writer_bytes(const struct part_writer *writer)
@@ -458,13 +491,13 @@ uint64_t part_writer_bytes(const struct part_writer *writer)
     part_writer_check(writer);
     const struct frame_builder *leaf = &writer->rows.levels[0];
     const uint64_t keys = writer->hashes.length / HASH_RECORD_SIZE;
-    return writer->next_unit * writer->footer.unit_size + leaf->key_bytes + leaf->value_bytes +
-           writer->slices.length + keys * BUCKET_SIZE / BUCKET_FILL;
+    return writer->next_unit * writer->footer.unit_size + leaf->sums.key_bytes +
+           leaf->sums.value_bytes + writer->slices.length + keys * BUCKET_SIZE / BUCKET_FILL;
 }
 
 uint64_t part_writer_rows(const struct part_writer *writer)
 {
-    return writer->footer.rows;
+    return writer->footer.rows + writer->slice.rows;
 }
 
 bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max)
@@ -510,14 +543,19 @@ static strata_status part_writer_put_directory(struct part_writer *writer)
     return STRATA_OK;
 }
 
-/* Spreads the keys over an array of zeroed buckets. */
+/* Spreads the keys over an array of zeroed buckets, asking for those of keys further on: there are
+ * too many to be near. */
 static void part_writer_fill_buckets(const struct part_writer *writer, uint8_t *buckets,
                                      uint64_t count)
 {
     assert(count > 0);
+    const uint8_t *const records = writer->hashes.data;
+    const size_t ahead = BUCKETS_AHEAD * HASH_RECORD_SIZE;
     for (size_t at = 0; at < writer->hashes.length; at += HASH_RECORD_SIZE) {
-        const uint64_t hash = load_u64(writer->hashes.data + at);
-        const uint32_t place = load_u32(writer->hashes.data + at + 8);
+        const uint64_t hash = load_u64(records + at);
+        const uint32_t place = load_u32(records + at + 8);
+        if (at + ahead < writer->hashes.length)
+            prefetch(buckets + bucket_of(load_u64(records + at + ahead), count) * BUCKET_SIZE);
         uint64_t bucket = bucket_of(hash, count);
         while (!bucket_add(buckets + bucket * BUCKET_SIZE, hash, place))
             bucket = bucket + 1 < count ? bucket + 1 : 0;
@@ -615,7 +653,7 @@ strata_status part_writer_finish(struct part_writer *writer, struct arena *arena
                                  struct manifest_part *out)
 {
     part_writer_check(writer);
-    assert(writer->footer.rows > 0);
+    assert(part_writer_rows(writer) > 0);
 
     TRY(part_writer_end_slice(writer));
     TRY(part_tree_finish(writer, &writer->rows));

@@ -7,7 +7,11 @@
 #include "format/manifest.h"
 #include "format/part.h"
 
-enum { PART_LEVELS_MAX = 8, PART_OUTPUT_BYTES = 32 * 1024 };
+enum {
+    PART_LEVELS_MAX = 8,
+    PART_OUTPUT_BYTES = 32 * 1024,
+    /* Unless options say. */ PART_SYNC_BYTES = 8 * 1024 * 1024
+};
 
 /* A tree being written: a builder for the leaves and one for each level of index rows above. A node
  * is what one index row stands for: on the levels of the index a frame; at the bottom a leaf, and
@@ -51,7 +55,7 @@ struct part_writer {
     const strata_allocator *allocator;
     struct identity identity;
     struct object object;
-    struct part_footer footer;
+    struct part_footer footer; /* Counts the slices that are done. */
     struct part_tree rows;
     struct part_tree directory;
     struct slice_entry slice; /* The slice of the last row. */
@@ -64,9 +68,11 @@ struct part_writer {
     struct buffer hashes; /* u64 hash, u32 place for each distinct key; unused without buckets. */
     size_t hashes_placed; /* Bytes of them; behind, instead of places, rows of the open leaf. */
     uint32_t frame_size;
+    uint32_t output_bytes;
     bool with_buckets;
     struct value_totals values;
     struct buffer output; /* Frames on their way. */
+    uint64_t synced;      /* Bytes of the object. */
     uint64_t next_unit;
 };
 
@@ -76,7 +82,8 @@ struct part_options {
     const strata_allocator *allocator;
     struct identity identity;
     uint32_t unit_size;
-    uint32_t frame_size; /* Bytes that a frame of rows should have, about; 0: unit_size. */
+    uint32_t frame_size;   /* Bytes that a frame of rows should have, about; 0: unit_size. */
+    uint32_t output_bytes; /* Bytes of an append, about; 0: PART_OUTPUT_BYTES. */
     enum part_role role;
     bool with_buckets;
 };
@@ -87,8 +94,12 @@ STRATA_CHECKED strata_status part_writer_open(struct part_writer *writer,
                                               const struct part_options *options, uint64_t number);
 
 /* Rows come in row order. At most one frame of each level is written per call. `to` is 0 in a live
- * part. */
+ * part. A value of more than FRAME_COPIED_MAX bytes stays where it is until part_writer_keep, or the
+ * part is finished or released. */
 STRATA_CHECKED strata_status part_writer_add(struct part_writer *writer, const struct row *row);
+
+/* Copies what is borrowed. */
+STRATA_CHECKED strata_status part_writer_keep(struct part_writer *writer);
 
 /* Bytes of the object so far, about, and rows. */
 uint64_t part_writer_bytes(const struct part_writer *writer);

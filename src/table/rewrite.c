@@ -5,7 +5,19 @@
 
 #include <assert.h>
 
+enum { REWRITE_PIECE_MIN = 8 * 1024, REWRITE_PIECE_MAX = 256 * 1024 };
 enum { STAGE_START, STAGE_ROWS, STAGE_LIVE, STAGE_HISTORY, STAGE_NAMES, STAGE_DONE };
+
+/* Bytes of a run that are read at a time: a frame or two at least. */
+static uint32_t rewrite_piece(const struct rewrite_options *options)
+{
+    const uint64_t least = options->output->part.frame_size > REWRITE_PIECE_MIN / 2
+                               ? 2 * (uint64_t)options->output->part.frame_size
+                               : REWRITE_PIECE_MIN;
+    const uint64_t share = options->run_count == 0 ? 0 : options->input_bytes / options->run_count;
+    const uint64_t most = share < REWRITE_PIECE_MAX ? share : REWRITE_PIECE_MAX;
+    return (uint32_t)(most > least ? most : least);
+}
 
 static strata_status rewrite_open_sources(struct rewrite *rewrite)
 {
@@ -27,7 +39,7 @@ static strata_status rewrite_open_sources(struct rewrite *rewrite)
         rewrite->sources[filled++] = &rewrite->log.source;
     }
     for (uint32_t i = 0; i < options->run_count; i++) {
-        run_source_init_around(&rewrite->runs[i], options->runs[i]);
+        run_input_init(&rewrite->runs[i], options->runs[i], rewrite_piece(options));
         rewrite->sources[filled++] = &rewrite->runs[i].source;
     }
     assert(filled == count);
@@ -38,7 +50,6 @@ strata_status rewrite_open(struct rewrite *rewrite, const strata_allocator *allo
                            const struct rewrite_options *options)
 {
     *rewrite = (struct rewrite){.allocator = allocator, .options = *options};
-    buffer_init(&rewrite->last_key, allocator);
     buffer_init(&rewrite->dropped_values, allocator);
     arena_init(&rewrite->arena, allocator, 4096);
     run_output_init(&rewrite->live, options->output, ROLE_LIVE, &rewrite->arena);
@@ -63,7 +74,7 @@ void rewrite_release(struct rewrite *rewrite)
         release(rewrite->allocator, rewrite->sources, count * sizeof(*rewrite->sources));
     run_output_release(&rewrite->live);
     run_output_release(&rewrite->history);
-    buffer_release(&rewrite->last_key);
+    merge_release(&rewrite->merge);
     buffer_release(&rewrite->dropped_values);
     arena_release(&rewrite->arena);
     *rewrite = (struct rewrite){.allocator = NULL};
@@ -88,45 +99,55 @@ static bool rewrite_moves_deletion(const struct rewrite *rewrite, const struct r
            !policy->inherits(policy->context, key_branch(row->key.data));
 }
 
-static strata_status rewrite_row(struct rewrite *rewrite, const struct row *input)
+/* May set `row->to`. */
+static strata_status rewrite_row(struct rewrite *rewrite, struct row *row)
 {
     const struct rewrite_policy *policy = rewrite->options.policy;
-    struct row row = *input;
-    const bool displaced =
-        rewrite->has_last && bytes_equal(row.key, buffer_view(&rewrite->last_key));
-    if (displaced && row.to == 0 && !rewrite->options.history_only)
-        row.to = rewrite->last_from;
+    const bool displaced = rewrite->merge.repeats;
+    const uint64_t newer = rewrite->merge.last_from;
+    if (displaced && (row->to == 0 ? !rewrite->options.history_only : row->to > newer))
+        row->to = newer;
 #if STRATA_PLANT == 7
-    if (displaced && row.to > row.from + 1)
-        row.to--;
+    if (displaced && row->to > row->from + 1)
+        row->to--;
 #endif
-    if (!displaced) {
-        buffer_truncate(&rewrite->last_key, 0);
-        TRY(buffer_append(&rewrite->last_key, row.key));
-    }
-    rewrite->has_last = true;
-    rewrite->last_from = row.from;
     rewrite->rows_read++;
 #if STRATA_PLANT == 6
-    if (row.kind == ROW_DELETE && row.to == 0 && rewrite->options.memtable == NULL)
+    if (row->kind == ROW_DELETE && row->to == 0 && rewrite->options.memtable == NULL)
         return STRATA_OK;
 #endif
     if (policy != NULL &&
-        !policy->keeps(policy->context, key_branch(row.key.data), key_space(row.key.data), row.from,
-                       row.to == 0 ? TO_OPEN : row.to))
-        return rewrite_drop(rewrite, &row);
-    if (rewrite->options.history_only || row.to != 0 || rewrite_moves_deletion(rewrite, &row))
-        return run_output_add(&rewrite->history, &row);
-    return run_output_add(&rewrite->live, &row);
+        !policy->keeps(policy->context, key_branch(row->key.data), key_space(row->key.data),
+                       row->from, row->to == 0 ? TO_OPEN : row->to))
+        return rewrite_drop(rewrite, row);
+    if (rewrite->options.history_only || row->to != 0 || rewrite_moves_deletion(rewrite, row))
+        return run_output_add(&rewrite->history, row);
+    return run_output_add(&rewrite->live, row);
+}
+
+/* Whether the next move takes the values that the outputs borrow. Those of a memtable stay as long as
+ * it does. */
+static bool rewrite_moves_values(const struct rewrite *rewrite, struct source *source)
+{
+    if (source == &rewrite->memtable.source)
+        return false;
+    if (source == &rewrite->log.source)
+        return true;
+    const void *input = source;
+    return ((const struct run_input *)input)->moves;
 }
 
 static strata_status rewrite_rows(struct rewrite *rewrite, uint64_t charge_max, bool *ended)
 {
     uint64_t charge = 0;
     while (rewrite->merge.current != NULL && charge < charge_max) {
-        const struct row *row = &rewrite->merge.current->row;
+        struct row *row = &rewrite->merge.current->row;
         charge += row_charge(row);
         TRY(rewrite_row(rewrite, row));
+        if (rewrite_moves_values(rewrite, rewrite->merge.current)) {
+            TRY(run_output_keep(&rewrite->live));
+            TRY(run_output_keep(&rewrite->history));
+        }
         TRY(merge_next(&rewrite->merge));
     }
     *ended = rewrite->merge.current == NULL;
@@ -139,7 +160,8 @@ strata_status rewrite_step(struct rewrite *rewrite, uint64_t charge_max, bool *d
     *done = false;
     switch (rewrite->stage) {
     case STAGE_START:
-        TRY(merge_start(&rewrite->merge, rewrite->sources, rewrite->source_count));
+        TRY(merge_start(&rewrite->merge, rewrite->allocator, rewrite->sources,
+                        rewrite->source_count));
         rewrite->stage = STAGE_ROWS;
         return STRATA_OK;
     case STAGE_ROWS:

@@ -7,7 +7,7 @@
 
 #include "table/log_source.h"
 #include "table/merge.h"
-#include "table/run.h"
+#include "table/run_input.h"
 #include "table/run_output.h"
 
 /* Which rows may go, and what a deletion is for. Knows branches, which this layer does not. */
@@ -27,8 +27,9 @@ struct rewrite_options {
     struct memtable *memtable;           /* A flush: this alone. Borrowed. */
     struct run *const *runs;             /* A merge: live and history runs. Borrowed. */
     uint32_t run_count;
-    bool to_bottom;    /* There is no older live run: deletions that hide nothing leave it. */
-    bool history_only; /* All inputs are history, and so is the output. */
+    uint64_t input_bytes; /* Memory for pieces of the runs, about; 0: as little as will do. */
+    bool to_bottom;       /* There is no older live run: deletions that hide nothing leave it. */
+    bool history_only;    /* All inputs are history, and so is the output. */
 };
 
 struct rewrite {
@@ -36,13 +37,10 @@ struct rewrite {
     struct rewrite_options options;
     struct memtable_source memtable;
     struct log_source log;
-    struct run_source *runs;
+    struct run_input *runs;
     struct source **sources;
     uint32_t source_count;
     struct merge merge;
-    struct buffer last_key;
-    uint64_t last_from;
-    bool has_last;
     struct arena arena; /* Of the outputs' descriptions. */
     struct run_output live;
     struct run_output history;

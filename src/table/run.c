@@ -193,10 +193,7 @@ static void run_source_use(struct run_source *self, uint32_t index)
     if (self->initialized)
         part_source_release(&self->part);
     const struct source_class *class = self->source.class;
-    if (self->around)
-        part_source_init_around(&self->part, self->run->parts[index], false);
-    else
-        part_source_init(&self->part, self->run->parts[index], false);
+    part_source_init(&self->part, self->run->parts[index], false);
     self->source.class = class;
     self->initialized = true;
     self->index = index;
@@ -297,11 +294,4 @@ void run_source_init(struct run_source *source, struct run *run)
     source->run = run;
     source->index = 0;
     source->initialized = false;
-    source->around = false;
-}
-
-void run_source_init_around(struct run_source *source, struct run *run)
-{
-    run_source_init(source, run);
-    source->around = true;
 }

@@ -57,8 +57,8 @@ STRATA_CHECKED strata_status run_find_probed(const struct run_probe *probe, stru
                                              uint64_t hash, uint64_t cap, struct found_row *out,
                                              bool *newer);
 
-/* A source over all rows. Holds no reference. To be moved inside an epoch, but for one that reads
- * around a large cache: see struct part_source. */
+/* A source over all rows. Holds no reference. To be moved inside an epoch. Whoever reads all of a run
+ * once has table/run_input.h. */
 struct run_source {
     union {
         struct source source;
@@ -67,10 +67,8 @@ struct run_source {
     struct run *run;
     uint32_t index;   /* Of the part. */
     bool initialized; /* Whether `part` is. */
-    bool around;
 };
 
 void run_source_init(struct run_source *source, struct run *run);
-void run_source_init_around(struct run_source *source, struct run *run);
 
 #endif

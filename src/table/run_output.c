@@ -159,6 +159,11 @@ strata_status run_output_add(struct run_output *output, const struct row *row)
     return STRATA_OK;
 }
 
+strata_status run_output_keep(struct run_output *output)
+{
+    return output->writing ? part_writer_keep(&output->writer) : STRATA_OK;
+}
+
 strata_status run_output_finish(struct run_output *output)
 {
     return output->writing ? run_output_end_part(output) : STRATA_OK;

@@ -35,7 +35,10 @@ struct run_output {
 
 void run_output_init(struct run_output *output, const struct output_options *options,
                      enum part_role role, struct arena *arena);
+
+/* A value of more than FRAME_COPIED_MAX bytes stays where it is until run_output_keep or release. */
 STRATA_CHECKED strata_status run_output_add(struct run_output *output, const struct row *row);
+STRATA_CHECKED strata_status run_output_keep(struct run_output *output);
 
 /* Ends the last part. Then all objects are durable but for their names. */
 STRATA_CHECKED strata_status run_output_finish(struct run_output *output);

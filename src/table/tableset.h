@@ -40,7 +40,9 @@ struct tables {
     const strata_allocator *allocator;
     struct epochs *epochs;
     struct garbage *garbage;
-    struct mutex install_lock; /* Held from reading the current set to installing its successor. */
+    /* Held from reading the current set to installing its successor; or else `generation` says whether
+     * there has been another one since. */
+    struct mutex install_lock;
     _Atomic(struct tableset *) current;
     _Atomic uint64_t generation; /* Of the current set. */
 };

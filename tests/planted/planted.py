@@ -59,6 +59,7 @@ MEANINGS = {
     19: "bytes of the log's ring are used again before they were copied",
     20: "recovery takes what an earlier lap left in the log's ring",
     21: "what a fork inherits is collected without the last commit of its ancestors",
+    22: "a merge forgets the last row of a stretch of one source",
 }
 
 

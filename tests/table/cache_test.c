@@ -245,23 +245,6 @@ static void a_part_takes_its_frames_along(void **state)
     part_fixture_close(&frames.fixture);
 }
 
-static void a_frame_read_around_a_cache_leaves_no_trace(void **state)
-{
-    (void)state;
-    struct frames frames;
-    frames_open(&frames, LARGE);
-    struct cache *cache = &frames.fixture.cache;
-    const uint64_t before = frames.fixture.counted.bytes;
-    struct cached_frame *frame;
-    assert_int_equal(cache_read_around(cache, frames.part, frames.units[3], &frame), STRATA_OK);
-    assert_int_equal(frame->unit, frames.units[3]);
-    assert_true(cache_pinned_bytes(cache) == frame->size);
-    assert_true(listed_bytes(cache) == 0);
-    cache_unpin(cache, frame);
-    assert_true(frames.fixture.counted.bytes == before);
-    frames_close(&frames);
-}
-
 static void a_pinned_frame_stays_as_it_is(void **state)
 {
     (void)state;
@@ -545,7 +528,6 @@ int main(void)
         cmocka_unit_test(what_was_found_in_an_epoch_stays_until_it_ends),
         cmocka_unit_test(what_does_not_fit_into_a_large_cache_goes_with_its_last_pin),
         cmocka_unit_test(a_part_takes_its_frames_along),
-        cmocka_unit_test(a_frame_read_around_a_cache_leaves_no_trace),
         cmocka_unit_test(a_pinned_frame_stays_as_it_is),
         cmocka_unit_test(what_does_not_fit_beside_pins_goes_with_its_last_pin),
         cmocka_unit_test(a_frame_in_use_outlives_one_that_is_not),

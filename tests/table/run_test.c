@@ -1,4 +1,4 @@
-#include "table/run.h"
+#include "table/run_input.h"
 
 #include "core/lock.h"
 #include "layout/key.h"
@@ -138,29 +138,14 @@ static void check_visible(const struct sample_shape *shape, size_t cache_bytes,
 {
     struct run_fixture fixture;
     struct random random = {.state = shape->seed};
-    struct run_source quick, by_rows, around;
+    struct run_source quick, by_rows;
     run_fixture_open(&fixture, shape, cache_bytes, part_bytes_max);
     run_source_init(&quick, fixture.run);
     run_source_init(&by_rows, fixture.run);
     for (unsigned i = 0; i < 150; i++)
         walk_visible(&fixture, &quick.source, &by_rows.source, &random);
-    /* All of it, past the cache. */
-    const uint64_t hits = cache_hits(&fixture.parts.cache);
-    run_source_init_around(&around, fixture.run);
-    const uint64_t cap = UINT64_MAX >> 1;
-    size_t at = visible_from(&fixture.sample, 0, cap);
-    assert_int_equal(source_seek_visible(&around.source, (struct bytes){0}, cap), STRATA_OK);
-    for (; around.source.valid; at = visible_after(&fixture.sample, at, cap)) {
-        assert_stands_on(&around.source, &fixture.sample, at);
-        assert_int_equal(source_next_visible(&around.source, cap), STRATA_OK);
-    }
-    assert_int_equal(at, fixture.sample.count);
-    if (fixture.parts.cache.large)
-        assert_true(cache_hits(&fixture.parts.cache) == hits);
     source_release(&quick.source);
     source_release(&by_rows.source);
-    source_release(&around.source);
-    source_release(&around.source);
     run_fixture_close(&fixture);
 }
 
@@ -174,6 +159,72 @@ static void visible_rows_are_those_that_a_walk_over_all_finds(void **state)
         shape.closed = true;
         check_visible(&shape, CACHE_LARGE_BYTES_MIN, 40 * 1024);
     }
+}
+
+/* All of a run, once, in pieces of any size, past the cache. */
+static void an_input_gives_every_row_and_leaves_no_trace(void **state)
+{
+    (void)state;
+    static const uint32_t pieces[] = {1, 4096, 20000, 1 << 20};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct run_fixture fixture;
+        struct run_input input;
+        run_fixture_open(&fixture, &shapes[i], CACHE_LARGE_BYTES_MIN, 40 * 1024);
+        const uint64_t hits = cache_hits(&fixture.parts.cache);
+        const uint64_t misses = cache_misses(&fixture.parts.cache);
+        run_input_init(&input, fixture.run, pieces[i % 4]);
+        assert_int_equal(source_seek(&input.source, (struct bytes){0}, UINT64_MAX), STRATA_OK);
+        for (size_t at = 0; at < fixture.sample.count; at++) {
+            assert_stands_on(&input.source, &fixture.sample, at);
+            assert_int_equal(source_next(&input.source), STRATA_OK);
+        }
+        assert_false(input.source.valid);
+        assert_true(cache_hits(&fixture.parts.cache) == hits);
+        assert_true(cache_misses(&fixture.parts.cache) == misses);
+        source_release(&input.source);
+        source_release(&input.source);
+        run_fixture_close(&fixture);
+    }
+}
+
+static strata_status read_input(struct run *run, uint32_t piece_bytes, size_t *rows)
+{
+    struct run_input input;
+    *rows = 0;
+    run_input_init(&input, run, piece_bytes);
+    strata_status status = source_seek(&input.source, (struct bytes){0}, UINT64_MAX);
+    while (status == STRATA_OK && input.source.valid) {
+        ++*rows;
+        status = source_next(&input.source);
+    }
+    source_release(&input.source);
+    return status;
+}
+
+/* In a frame of rows, or of the index between them, which is passed over. */
+static void an_input_finds_every_damaged_frame(void **state)
+{
+    (void)state;
+    struct run_fixture fixture;
+    size_t rows;
+    run_fixture_open(&fixture, &shapes[0], 64 * 1024, 1 << 20);
+    assert_int_equal(fixture.run->part_count, 1);
+    assert_int_equal(read_input(fixture.run, 8192, &rows), STRATA_OK);
+    assert_int_equal(rows, fixture.sample.count);
+    const struct part *part = fixture.run->parts[0];
+    const uint64_t end = (uint64_t)part->leaf_count * 4096;
+    assert_true(part->leaf_count > 2);
+    for (uint64_t offset = 0; offset < end; offset += 61) {
+        fixture.parts.faulty.flip_offset = offset;
+        fixture.parts.faulty.flip_mask = (uint8_t)(1 + offset % 255);
+        assert_int_equal(read_input(fixture.run, 4096 << offset % 4, &rows), STRATA_CORRUPT);
+        strata_error error = {.size = sizeof(error)};
+        strata_error_detail(&error);
+        assert_string_equal(error.object, part->name);
+        assert_true(error.offset == offset / 4096 * 4096);
+    }
+    fixture.parts.faulty.flip_mask = 0;
+    run_fixture_close(&fixture);
 }
 
 /* Moving a source in memory, as scans do, does not matter to it. */
@@ -319,6 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(visible_rows_are_those_that_a_walk_over_all_finds),
+        cmocka_unit_test(an_input_gives_every_row_and_leaves_no_trace),
+        cmocka_unit_test(an_input_finds_every_damaged_frame),
         cmocka_unit_test(a_source_may_move),
         cmocka_unit_test(a_source_may_be_released_when_its_run_is_gone),
         cmocka_unit_test(threads_read_a_run_that_does_not_fit_into_the_cache),

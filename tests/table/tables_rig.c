@@ -193,7 +193,10 @@ struct rig_choice {
     bool to_bottom;
 };
 
-static void rig_choose(const struct tableset *set, uint32_t live_count, struct rig_choice *choice)
+/* With all history of the live runs chosen, or without any, as the merges of a store: then `to` of a row
+ * may be later than the next version. */
+static void rig_choose(const struct tableset *set, uint32_t live_count, bool with_history,
+                       struct rig_choice *choice)
 {
     *choice = (struct rig_choice){.min_version = UINT64_MAX};
     choice->to_bottom = live_count == set->live_count && live_count > 0;
@@ -202,7 +205,7 @@ static void rig_choose(const struct tableset *set, uint32_t live_count, struct r
         choice->inputs[choice->input_count++] = set->live[i];
         above = set->live[i]->tier == 2 ? set->live[i]->max_version : set->live[i]->min_version;
     }
-    while (choice->history_count < set->history_count &&
+    while (with_history && choice->history_count < set->history_count &&
            set->history[choice->history_count]->min_version >= above)
         choice->inputs[choice->input_count++] = set->history[choice->history_count++];
     for (uint32_t i = 0; i < choice->input_count; i++) {
@@ -223,7 +226,9 @@ void rig_merge(struct rig *rig, uint32_t live_count)
     struct run *history[RIG_RUNS_MAX];
     if (live_count > set->live_count)
         live_count = set->live_count;
-    rig_choose(set, live_count, &choice);
+    const bool with_history = live_count == 0 || set->history_count + 2 > RIG_RUNS_MAX / 2 ||
+                              random_next(&rig->random) % 2 == 0;
+    rig_choose(set, live_count, with_history, &choice);
     if (choice.input_count < 2)
         return;
     rig_rewrite(rig, &rewrite,
