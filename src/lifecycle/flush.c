@@ -156,7 +156,7 @@ strata_status store_flush_step(struct store *store, struct job *job, struct epoc
     if (!job->running)
         status = flush_begin(store, job, slot);
     else
-        status = rewrite_step(&job->rewrite, JOB_CHARGE, &done);
+        status = rewrite_step(&job->rewrite, store->profile.step_charge, &done);
     if (status == STRATA_OK && done)
         status = flush_finish(store, job);
     if (status != STRATA_OK)

@@ -4,9 +4,9 @@
 #include <assert.h>
 
 enum {
-    /* With more runs than this, writers wait for merges too; without threads, they do them. */
-    ROOM_RUNS_MAX = 24,
-    ROOM_RUNS_DRIVEN = 8,
+    ROOM_RUNS_DRIVEN = 8, /* As ROOM_RUNS_MAX, without threads: writers do the merges. */
+    SYNC_AHEAD_SHARE = 8,
+    SYNC_AHEAD_US = 5000,
     DRIVEN_RECLAIM_STEPS = 64,
     COMPACT_RECLAIM_STEPS = 1 << 20
 };
@@ -33,6 +33,21 @@ static bool store_sync_due(struct store *store)
 {
     return store_unsynced(store) && store_monotonic(store) - atomic_load(&store->last_sync_us) >=
                                         store->options.sync_interval_us;
+}
+
+/* Whether the memtable is about to be frozen: the log is then synced under the commit lock, and the
+ * less is left of that the better. */
+static bool store_sync_ahead_due(struct store *store, struct epoch_slot *slot)
+{
+    if (store->options.background_threads == 0 || !store_unsynced(store) ||
+        store_monotonic(store) - atomic_load(&store->last_sync_us) < SYNC_AHEAD_US)
+        return false;
+    const uint64_t most = store->profile.memtable_charge_max;
+    epoch_enter(&store->epochs, slot);
+    const struct memtable *active = atomic_load(&store->tables.current)->memtables[0];
+    const bool near = atomic_load(&active->charge) > most - most / SYNC_AHEAD_SHARE;
+    epoch_leave(slot);
+    return near;
 }
 
 strata_status store_sync(struct store *store)
@@ -64,7 +79,7 @@ static bool job_due(struct store *store, enum job_kind kind, struct epoch_slot *
         return false;
     switch (kind) {
     case JOB_SYNC:
-        return store_sync_due(store);
+        return store_sync_due(store) || store_sync_ahead_due(store, slot);
     case JOB_FLUSH:
         return job->running || store_flush_due(store, slot);
     case JOB_RECLAIM:
@@ -132,11 +147,15 @@ static strata_status store_step_between(struct store *store, struct epoch_slot *
     struct job *job = &store->jobs[kind];
     job->claimed = false;
     job->retry_at_us = 0;
+    const bool over = !job->running || status != STRATA_OK;
     if (status != STRATA_OK) {
         failure_save(&job->error);
         job->retry_at_us = store_monotonic(store) + JOB_RETRY_US;
     }
-    condition_signal_all(&store->jobs_changed);
+    /* Whoever waits does so for a job and not for a step: waking all at each would cost more than
+     * the step. */
+    if (over)
+        condition_signal_all(&store->jobs_changed);
     mutex_unlock(&store->jobs_lock);
     if (status != STRATA_OK)
         job_log_failure(store, kind);
@@ -301,6 +320,21 @@ static uint64_t store_backlog(struct store *store, struct epoch_slot *slot)
     return bytes;
 }
 
+/* How long nothing will be due if nobody writes. */
+static int64_t store_idle(struct store *store, struct epoch_slot *slot)
+{
+    const int64_t now = store_monotonic(store);
+    const int64_t settle = store_settle_at(store, slot);
+    int64_t idle = STRATA_FOREVER;
+    if (settle != STRATA_FOREVER)
+        idle = settle > now ? settle - now : JOB_RETRY_US;
+    if (store_unsynced(store)) {
+        const int64_t sync = atomic_load(&store->last_sync_us) + store->options.sync_interval_us;
+        idle = sync - now < idle ? sync - now : idle;
+    }
+    return idle < 0 ? 0 : idle;
+}
+
 strata_status store_maintain(struct store *store, int64_t budget_us, strata_work *out)
 {
     struct epoch_slot *slot;
@@ -312,13 +346,7 @@ strata_status store_maintain(struct store *store, int64_t budget_us, strata_work
         status = store_step(store, slot, &did);
     } while (status == STRATA_OK && did && store_monotonic(store) < end);
     if (out != NULL) {
-        int64_t idle = STRATA_FOREVER;
-        if (did)
-            idle = 0;
-        else if (store_unsynced(store))
-            idle = atomic_load(&store->last_sync_us) + store->options.sync_interval_us -
-                   store_monotonic(store);
-        *out = (strata_work){.idle_us = idle < 0 ? 0 : idle,
+        *out = (strata_work){.idle_us = did ? 0 : store_idle(store, slot),
                              .backlog_bytes = store_backlog(store, slot)};
     }
     epoch_slot_give(slot);
@@ -375,6 +403,17 @@ static strata_status flush_merge(struct store *store, struct epoch_slot *slot)
     return failed ? failure_restore(&error) : STRATA_OK;
 }
 
+/* Under committer.lock. */
+static strata_status room_freeze(struct store *store, struct epoch_slot *slot)
+{
+    TRY(committer_freeze(&store->committer, store->profile.memtable_chunk));
+    epoch_enter(&store->epochs, slot);
+    store_note_pressure(store, atomic_load(&store->tables.current));
+    epoch_leave(slot);
+    store_wake(store);
+    return STRATA_OK;
+}
+
 static strata_status flush_freeze(struct store *store, struct epoch_slot *slot)
 {
     strata_status status = STRATA_OK;
@@ -384,7 +423,7 @@ static strata_status flush_freeze(struct store *store, struct epoch_slot *slot)
     const bool empty = atomic_load(&active->last_version) < active->first_version;
     epoch_leave(slot);
     if (!empty)
-        status = committer_freeze(&store->committer, store->profile.memtable_chunk);
+        status = room_freeze(store, slot);
     mutex_unlock(&store->committer.lock);
     return status;
 }
@@ -468,6 +507,11 @@ strata_status store_compact(struct store *store, const strata_progress *progress
 void store_committed(void *context)
 {
     struct store *store = context;
+    if (store->options.background_threads > 0) {
+        if (atomic_load_explicit(&store->pressed, memory_order_relaxed))
+            store_pace(store);
+        return;
+    }
     /* The commit stands, whatever becomes of this: a failed sync halts the store. */
     if (store_sync_due(store) && store_sync(store) != STRATA_OK)
         return;
@@ -523,14 +567,6 @@ static void room_count_stall(struct store *store, int64_t since_us)
         atomic_store(&store->counters.stall_us_max, us);
 }
 
-/* Under committer.lock. */
-static strata_status room_freeze(struct store *store)
-{
-    TRY(committer_freeze(&store->committer, store->profile.memtable_chunk));
-    store_wake(store);
-    return STRATA_OK;
-}
-
 strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
 {
     struct store *store = context;
@@ -558,7 +594,7 @@ strata_status store_make_room(void *context, uint64_t charge, int64_t wait_us)
             break;
         const bool settled = room.memtable && room.runs && room_settled(store);
         if (settled) {
-            status = room_freeze(store);
+            status = room_freeze(store, slot);
             break;
         }
         if (store_monotonic(store) - start > wait_us) {

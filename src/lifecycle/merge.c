@@ -1,58 +1,105 @@
 /* Choosing what to merge.
  *
- * Live runs have tiers: young (0) from flushes, middle (1) from merges of young ones, base (2), the
- * oldest, of which there is at most one. Too many young ones become a middle one; too many middle
- * ones, or as many bytes above the base as half of it, are merged into the base. History runs that
- * belong to the merged versions are merged beside them, but for the base's, which nothing displaced
- * anew; eight neighbours of one tier become one of the next. */
+ * There are at most LIVE_RUNS_MAX live runs, apart from what came while a merge was running. When there
+ * are more, the newest are merged: as many as it takes until the next older one is RUN_RATIO times as
+ * large as all of them. So sizes fall off at least by that factor from run to run: the oldest, the base,
+ * has most of the rows, and a row is rewritten about as often as sizes double between the memtable and
+ * the base, divided by what the number of runs allows. A smaller LIVE_RUNS_MAX spares each get a probe
+ * and each scan a source, a larger one merges; tests/lifecycle/merge_test.c computes both.
+ *
+ * When nothing has been written for a while and the runs above the base hold more than a fifth of its
+ * bytes, all are merged into one: whoever only reads has one run to look into.
+ *
+ * Live merges leave history alone: what they displace goes to a history run of its own, once. History
+ * runs are merged by the same rule among themselves. One with more than VERSIONS_MAX versions of a key is
+ * left in peace, since every key has to be sought in it only once for many versions, until there are more
+ * than HISTORY_ALL_MAX runs in all. */
 #include "lifecycle/store.h"
 
 #include <assert.h>
 
-enum { YOUNG_MAX = 3, MIDDLE_MAX = 3, HISTORY_FAN = 8, TIER_MIDDLE = 1, TIER_BASE = 2 };
+enum {
+    LIVE_RUNS_MAX = 5,
+    HISTORY_RUNS_MAX = 8,
+    HISTORY_ALL_MAX = 32,
+    RUN_RATIO = 2,
+    SETTLED_SHARE = 5,
+    SETTLE_US = 1000 * 1000,
+    VERSIONS_MAX = 16,
+    TIER_MIDDLE = 1,
+    TIER_BASE = 2
+};
 
-/* The history runs that hold rows of versions above `min_version`: the newest ones. */
-static uint32_t history_above(const struct tableset *set, uint64_t min_version)
+uint32_t merge_newest(const uint64_t *bytes, uint32_t count, uint32_t most)
 {
-    uint32_t count = 0;
-    while (count < set->history_count && set->history[count]->min_version >= min_version)
-        count++;
-    return count;
+    uint64_t sum = 0;
+    uint32_t chosen = 0;
+    if (count <= most)
+        return 0;
+    while (chosen < count && (chosen < 2 || bytes[chosen] / RUN_RATIO < sum))
+        sum += bytes[chosen++];
+    return chosen;
 }
 
-/* The newest `live_count` live runs and the history that has to go with them. */
-static struct merge_choice choose_live(const struct tableset *set, uint32_t live_count)
+/* merge_newest of runs, where memory bounds how many can be open: what a merge of live runs makes must be
+ * newer than all that stays, so the oldest are left out. */
+static uint32_t choose_newest(struct run *const *runs, uint32_t count, uint32_t most,
+                              const struct merge_bounds *bounds)
 {
-    assert(live_count > 0 && live_count <= set->live_count);
-    const struct run *oldest = set->live[live_count - 1];
-    /* A row of the base that is displaced now is displaced by a row above it. */
-    const uint64_t above = oldest->tier == TIER_BASE ? oldest->max_version : oldest->min_version;
-    return (struct merge_choice){.live_count = live_count,
-                                 .history_count = history_above(set, above)};
+    uint64_t bytes[JOB_INPUTS_MAX];
+    const uint32_t known = count < JOB_INPUTS_MAX ? count : JOB_INPUTS_MAX;
+    for (uint32_t i = 0; i < known; i++)
+        bytes[i] = runs[i]->bytes;
+    const uint32_t chosen = merge_newest(bytes, known, most);
+    return chosen < bounds->sources_max ? chosen : bounds->sources_max;
 }
 
-/* Eight neighbours of one tier, oldest first. */
-static bool choose_history(const struct tableset *set, struct merge_choice *out)
+/* The newest history runs, up to the first that has as many versions of a key as it may. */
+static uint32_t choose_history(const struct tableset *set, const struct merge_bounds *bounds)
 {
-    uint32_t neighbours = 0;
-    for (uint32_t i = set->history_count; i > 0; i--) {
-        const bool same = neighbours > 0 && set->history[i - 1]->tier == set->history[i]->tier;
-        neighbours = same ? neighbours + 1 : 1;
-        if (neighbours == HISTORY_FAN) {
-            *out = (struct merge_choice){.history_first = i - 1, .history_count = HISTORY_FAN};
-            return true;
-        }
-    }
-    return false;
+    uint64_t live_rows = 0;
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < set->live_count; i++)
+        live_rows += set->live[i]->rows;
+    while (open < set->history_count && set->history[open]->rows / VERSIONS_MAX <= live_rows)
+        open++;
+    const uint32_t chosen = choose_newest(set->history, open, HISTORY_RUNS_MAX, bounds);
+    return chosen > 0 ? chosen
+                      : choose_newest(set->history, set->history_count, HISTORY_ALL_MAX, bounds);
 }
 
-/* Of the runs, newest first, those that hold versions up to `version`. */
+/* All live runs, where the base does not dominate. */
+static uint32_t choose_settling(const struct tableset *set, const struct merge_bounds *bounds)
+{
+    uint64_t above = 0;
+    if (!bounds->quiet || set->live_count < 2)
+        return 0;
+    for (uint32_t i = 0; i + 1 < set->live_count; i++)
+        above += set->live[i]->bytes;
+    if (above <= set->live[set->live_count - 1]->bytes / SETTLED_SHARE)
+        return 0;
+    return set->live_count < bounds->sources_max ? set->live_count : bounds->sources_max;
+}
+
+static bool choose_due(const struct tableset *set, const struct merge_bounds *bounds,
+                       struct merge_choice *out)
+{
+    *out = (struct merge_choice){
+        .live_count = choose_newest(set->live, set->live_count, LIVE_RUNS_MAX, bounds)};
+    if (out->live_count == 0)
+        out->history_count = choose_history(set, bounds);
+    if (out->history_count == 0 && out->live_count == 0)
+        out->live_count = choose_settling(set, bounds);
+    return out->live_count + out->history_count > 0;
+}
+
+/* How many of the runs hold versions up to `version`. */
 static uint32_t runs_up_to(struct run *const *runs, uint32_t count, uint64_t version)
 {
-    uint32_t newer = 0;
-    while (newer < count && runs[newer]->min_version >= version)
-        newer++;
-    return count - newer;
+    uint32_t old = 0;
+    for (uint32_t i = 0; i < count; i++)
+        old += runs[i]->min_version < version;
+    return old;
 }
 
 /* Everything up to a version into one live and one history run. History of the base is read again, too:
@@ -72,6 +119,24 @@ static bool choose_all(const struct tableset *set, uint64_t version, struct merg
     return false;
 }
 
+/* Fewer inputs of a compaction. Live runs go without history, which is merged by itself when they are
+ * one; a single run of it waits until it fits. Of history the oldest goes first: what is written
+ * meanwhile cannot keep that from coming to an end. */
+static void choice_bound(uint32_t most, struct merge_choice *choice)
+{
+    if (choice->live_count + choice->history_count <= most)
+        return;
+    if (choice->live_count == 0) {
+        choice->history_first = choice->history_count - most;
+        choice->history_count = most;
+        return;
+    }
+    const uint32_t live_most = choice->history_count == 1 ? most - 1 : most;
+    if (choice->live_count > live_most)
+        choice->live_count = live_most;
+    choice->history_count = 0;
+}
+
 bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot)
 {
     struct merge_choice choice;
@@ -81,60 +146,47 @@ bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *s
     return !more;
 }
 
-/* Whatever is too much: young runs, middle ones (where memory bounds the inputs, merges leave the oldest
- * out), or eight neighbours in history. */
-static bool choose_due(const struct tableset *set, struct merge_choice *out)
-{
-    uint32_t young = 0;
-    uint32_t middle = 0;
-    uint64_t above = 0;
-    uint64_t base = 0;
-    for (uint32_t i = 0; i < set->live_count; i++) {
-        const struct run *run = set->live[i];
-        young += run->tier == 0;
-        middle += run->tier == TIER_MIDDLE;
-        *(run->tier == TIER_BASE ? &base : &above) += run->bytes;
-    }
-    if (young > YOUNG_MAX || middle > MIDDLE_MAX) {
-        const bool all = middle >= MIDDLE_MAX || above >= base / 2;
-        *out = choose_live(set, all ? set->live_count : young);
-        return true;
-    }
-    return choose_history(set, out);
-}
-
-/* Fewer inputs, where memory bounds how many can be open. A live merge leaves out the oldest of the
- * runs chosen: what it makes must be newer than all that stays. If history alone is too much, that is
- * merged first. */
-static void choice_bound(const struct tableset *set, uint32_t most, struct merge_choice *choice)
-{
-    while (choice->live_count > 2 && choice->live_count + choice->history_count > most)
-        *choice = choose_live(set, choice->live_count - 1);
-    if (choice->live_count + choice->history_count > most && choice->live_count > 0)
-        *choice = (struct merge_choice){.history_count = set->history_count};
-    if (choice->live_count == 0 && choice->history_count > most) {
-        choice->history_first += choice->history_count - most;
-        choice->history_count = most;
-    }
-}
-
-bool merge_choose(const struct tableset *set, uint64_t compact_to, uint32_t sources_max,
+bool merge_choose(const struct tableset *set, const struct merge_bounds *bounds,
                   struct merge_choice *out)
 {
-    assert(sources_max > 1 && sources_max <= JOB_INPUTS_MAX);
-    const bool all = compact_to > 0 && choose_all(set, compact_to, out);
-    if (!all && !choose_due(set, out))
+    assert(bounds->sources_max > 2 && bounds->sources_max <= JOB_INPUTS_MAX);
+    const bool all = bounds->compact_to > 0 && choose_all(set, bounds->compact_to, out);
+    if (!all && !choose_due(set, bounds, out))
         return false;
-    choice_bound(set, sources_max, out);
-    assert(out->live_count + out->history_count <= sources_max);
+    choice_bound(bounds->sources_max, out);
+    assert(out->live_count + out->history_count <= bounds->sources_max);
     return true;
 }
 
-static bool merge_choose_now(const struct store *store, const struct tableset *set,
+/* Whether nothing has been written for SETTLE_US. */
+static bool merge_quiet(struct store *store)
+{
+    const int64_t now = store->options.clock->monotonic_us(store->options.clock->context);
+    const uint64_t visible = atomic_load(&store->committer.visible);
+    if (atomic_exchange(&store->quiet_version, visible) != visible)
+        atomic_store(&store->quiet_since_us, now);
+    return now - atomic_load(&store->quiet_since_us) >= SETTLE_US;
+}
+
+static bool merge_choose_now(struct store *store, const struct tableset *set,
                              struct merge_choice *out)
 {
-    return merge_choose(set, atomic_load(&store->compact_to), store->profile.merge_sources_max,
-                        out);
+    const struct merge_bounds bounds = {.compact_to = atomic_load(&store->compact_to),
+                                        .sources_max = store->profile.merge_sources_max,
+                                        .quiet = merge_quiet(store)};
+    return merge_choose(set, &bounds, out);
+}
+
+int64_t store_settle_at(struct store *store, struct epoch_slot *slot)
+{
+    const struct merge_bounds bounds = {.sources_max = store->profile.merge_sources_max,
+                                        .quiet = true};
+    if (store->read_only)
+        return STRATA_FOREVER;
+    epoch_enter(&store->epochs, slot);
+    const uint32_t runs = choose_settling(atomic_load(&store->tables.current), &bounds);
+    epoch_leave(slot);
+    return runs > 0 ? atomic_load(&store->quiet_since_us) + SETTLE_US : STRATA_FOREVER;
 }
 
 bool store_merge_due(struct store *store, struct epoch_slot *slot)
@@ -190,7 +242,9 @@ static bool merge_take(struct store *store, struct job *job, struct rewrite_opti
 
 static strata_status merge_begin(struct store *store, struct job *job, struct epoch_slot *slot)
 {
-    struct rewrite_options options = {.output = &store->output, .policy = &store->policy};
+    struct rewrite_options options = {.output = &store->output,
+                                      .policy = &store->policy,
+                                      .input_bytes = store->profile.input_bytes};
     if (!merge_take(store, job, &options, slot))
         return STRATA_OK;
     options.runs = job->inputs;
@@ -228,7 +282,7 @@ strata_status store_merge_step(struct store *store, struct job *job, struct epoc
     if (!job->running)
         status = merge_begin(store, job, slot);
     else
-        status = rewrite_step(&job->rewrite, JOB_CHARGE, &done);
+        status = rewrite_step(&job->rewrite, store->profile.step_charge, &done);
     if (status == STRATA_OK && done)
         status = merge_finish(store, job);
     if (status != STRATA_OK)

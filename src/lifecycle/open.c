@@ -143,6 +143,7 @@ static void store_set_output(struct store *store)
                  .identity = store->identity,
                  .unit_size = store->profile.unit_size,
                  .frame_size = store->profile.frame_size,
+                 .output_bytes = store->profile.output_bytes,
                  .with_buckets = store->profile.with_buckets},
         .part_bytes_max = store->profile.part_bytes_max,
         .builders = store->options.builders,
@@ -180,8 +181,7 @@ static strata_status store_create_parts(struct store *store)
     store->committer.cache = &store->cache;
     store->committer.memtable_charge_max = store->profile.memtable_charge_max;
     store->committer.make_room = store_make_room;
-    if (store->options.background_threads == 0)
-        store->committer.committed = store_committed;
+    store->committer.committed = store_committed;
     store->committer.room_context = store;
     return STRATA_OK;
 }

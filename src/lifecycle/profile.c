@@ -34,6 +34,9 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .segment_bytes_max = between(64 * kib, budget / 16, 16 * mib),
         .ring_bytes = small ? 0 : ring_size(between(0, budget / 16, 4 * mib)),
         .merge_sources_max = small ? 12 : JOB_INPUTS_MAX,
+        .output_bytes = (uint32_t)between(32 * kib, budget / 256, 256 * kib),
+        .input_bytes = budget / 32,
+        .step_charge = between(32 * kib, budget / 512, 128 * kib),
     };
     profile->held_bytes_max = budget / 4 - profile->ring_bytes;
     /* A transaction is in memory up to three times: its own rows, its record, the memtable. */

@@ -34,8 +34,15 @@ static bool change_removes(const struct store_change *change, const struct run *
     return false;
 }
 
-/* The runs of one role after a change, newest first, as in a manifest: of two runs of history that end
- * at one version, the one made last. `out` has room for all of them. */
+/* Whether a new run is listed before another of its role, as in a manifest. */
+static bool change_precedes(const struct run *run, const struct run *other)
+{
+    return run->max_version > other->max_version ||
+           (run->max_version == other->max_version && run->id > other->id);
+}
+
+/* The runs of one role after a change, newest first: of two runs of history that end at one version, the
+ * one made last. `out` has room for all of them. */
 static uint32_t change_runs(const struct store_change *change, struct run *const *present,
                             uint32_t present_count, enum part_role role, struct run **out)
 {
@@ -49,7 +56,7 @@ static uint32_t change_runs(const struct store_change *change, struct run *const
         if (run->role != role)
             continue;
         uint32_t at = count;
-        for (; at > 0 && out[at - 1]->max_version <= run->max_version; at--)
+        for (; at > 0 && change_precedes(run, out[at - 1]); at--)
             out[at] = out[at - 1];
         out[at] = run;
         count++;
@@ -103,14 +110,90 @@ static strata_status publish_write(struct store *store, struct manifest *manifes
     return status;
 }
 
-/* What follows from a published change. Cannot fail. The locks are held. */
-static void publish_install(struct store *store, const struct store_change *change,
-                            struct tableset *set, const struct manifest *manifest,
-                            const struct arena *arena)
+/* What a change leads to. */
+struct publication {
+    struct run **runs; /* [run_capacity]: live ones, then history. */
+    uint32_t run_capacity;
+    uint32_t live_count;
+    uint32_t history_count;
+    struct tableset *set;
+    uint64_t generation; /* Of the set that it was made from. */
+};
+
+/* The set that shows a change: its runs, under the memtables that there are now. install_lock is
+ * held. */
+static strata_status publish_make_set(struct store *store, const struct store_change *change,
+                                      struct publication *publication)
 {
+    const struct tableset *present = atomic_load(&store->tables.current);
+    const size_t bytes = present->memtable_count * sizeof(struct memtable *);
+    struct memtable **memtables = allocate(store->memory_allocator, bytes);
+    if (memtables == NULL)
+        return failure(STRATA_NO_MEMORY, "no memory to list %u memtables", present->memtable_count);
+    struct tableset_parts parts = {.memtables = memtables,
+                                   .live = publication->runs,
+                                   .live_count = publication->live_count,
+                                   .history = publication->runs + publication->live_count,
+                                   .history_count = publication->history_count};
+    for (uint32_t i = 0; i < present->memtable_count; i++) {
+        if (present->memtables[i] != change->memtable)
+            memtables[parts.memtable_count++] = present->memtables[i];
+    }
+    const strata_status status = tableset_create(&store->tables, &parts, &publication->set);
+    publication->generation = atomic_load(&store->tables.generation);
+    release(store->memory_allocator, memtables, bytes);
+    return status;
+}
+
+/* Lists the runs after a change, and makes the set. */
+static strata_status publish_choose(struct store *store, const struct store_change *change,
+                                    struct publication *publication)
+{
+    strata_status status = STRATA_OK;
+    mutex_lock(&store->tables.install_lock);
+    const struct tableset *present = atomic_load(&store->tables.current);
+    const uint32_t capacity =
+        present->live_count + present->history_count + change->added_count + 1;
+    publication->runs = allocate(store->memory_allocator, capacity * sizeof(struct run *));
+    if (publication->runs == NULL) {
+        status = failure(STRATA_NO_MEMORY, "no memory to publish %u runs", capacity);
+        goto out;
+    }
+    publication->run_capacity = capacity;
+    publication->live_count =
+        change_runs(change, present->live, present->live_count, ROLE_LIVE, publication->runs);
+    publication->history_count =
+        change_runs(change, present->history, present->history_count, ROLE_HISTORY,
+                    publication->runs + publication->live_count);
+    status = publish_make_set(store, change, publication);
+
+out:
+    mutex_unlock(&store->tables.install_lock);
+    return status;
+}
+
+/* What follows from a published change. Only where a memtable was frozen meanwhile is there a request
+ * for memory, of another set: without that the store has to stop, since what is durable cannot be
+ * shown. */
+static strata_status publish_install(struct store *store, const struct store_change *change,
+                                     struct publication *publication,
+                                     const struct manifest *manifest, const struct arena *arena)
+{
+    mutex_lock(&store->tables.install_lock);
+    if (atomic_load(&store->tables.generation) != publication->generation) {
+        tableset_discard(publication->set);
+        publication->set = NULL;
+        if (publish_make_set(store, change, publication) != STRATA_OK) {
+            mutex_unlock(&store->tables.install_lock);
+            return failure(STRATA_HALTED, "no memory to show what has been published");
+        }
+    }
     for (uint32_t i = 0; i < change->removed_count; i++)
         run_retire(change->removed[i]);
-    tables_install(&store->tables, set, change->values);
+    store_note_pressure(store, publication->set);
+    tables_install(&store->tables, publication->set, change->values);
+    publication->set = NULL;
+    mutex_unlock(&store->tables.install_lock);
     arena_release(&store->published_arena);
     store->published_arena = *arena;
     store->published = *manifest;
@@ -121,57 +204,41 @@ static void publish_install(struct store *store, const struct store_change *chan
     atomic_store(&store->reserved_object, manifest->next_object);
     atomic_store(&store->old_logs, true);
     atomic_store(&store->old_manifests, !store->options.cache);
+    return STRATA_OK;
 }
 
-/* Both locks are held. `lists` has room for all memtables, then for all runs. */
-static strata_status publish_locked(struct store *store, const struct store_change *change,
-                                    const struct tableset *old, void **lists)
+/* publish_lock is held: nobody else changes the runs. install_lock is not held while the manifest is
+ * written, since commits wait for it. */
+static strata_status publish_locked(struct store *store, const struct store_change *change)
 {
     strata_status status = STRATA_OK;
-    struct tableset *set = NULL;
+    struct publication publication = {.runs = NULL};
     struct manifest manifest;
     struct arena arena;
-    struct memtable **memtables = (struct memtable **)lists;
-    struct run **runs = (struct run **)(lists + old->memtable_count);
-    struct tableset_parts parts = {.memtables = memtables, .live = runs};
     arena_init(&arena, store->memory_allocator, 1024);
-    for (uint32_t i = 0; i < old->memtable_count; i++) {
-        if (old->memtables[i] != change->memtable)
-            memtables[parts.memtable_count++] = old->memtables[i];
-    }
-    parts.live_count = change_runs(change, old->live, old->live_count, ROLE_LIVE, runs);
-    parts.history = runs + parts.live_count;
-    parts.history_count = change_runs(change, old->history, old->history_count, ROLE_HISTORY,
-                                      runs + parts.live_count);
-    TRY_OUT(tableset_create(&store->tables, &parts, &set));
-    TRY_OUT(publish_describe(store, change, runs, parts.live_count + parts.history_count, &arena,
+    TRY_OUT(publish_choose(store, change, &publication));
+    TRY_OUT(publish_describe(store, change, publication.runs,
+                             publication.live_count + publication.history_count, &arena,
                              &manifest));
     TRY_OUT(publish_write(store, &manifest));
-    publish_install(store, change, set, &manifest, &arena);
-    return STRATA_OK;
+    status = publish_install(store, change, &publication, &manifest, &arena);
+    if (status == STRATA_OK)
+        arena = (struct arena){.allocator = NULL}; /* Handed over. */
 
 out:
-    tableset_discard(set);
-    arena_release(&arena);
+    tableset_discard(publication.set);
+    if (publication.runs != NULL)
+        release(store->memory_allocator, publication.runs,
+                publication.run_capacity * sizeof(struct run *));
+    if (arena.allocator != NULL)
+        arena_release(&arena);
     return status;
 }
 
 strata_status store_publish(struct store *store, const struct store_change *change)
 {
     mutex_lock(&store->publish_lock);
-    mutex_lock(&store->tables.install_lock);
-    const struct tableset *old = atomic_load(&store->tables.current);
-    const uint32_t count =
-        old->memtable_count + old->live_count + old->history_count + change->added_count;
-    strata_status status;
-    void **lists = allocate(store->memory_allocator, count * sizeof(*lists));
-    if (lists == NULL)
-        status = failure(STRATA_NO_MEMORY, "no memory to publish %u runs", count);
-    else
-        status = publish_locked(store, change, old, lists);
-    if (lists != NULL)
-        release(store->memory_allocator, lists, count * sizeof(*lists));
-    mutex_unlock(&store->tables.install_lock);
+    const strata_status status = publish_locked(store, change);
     mutex_unlock(&store->publish_lock);
     if (status == STRATA_HALTED)
         committer_halt(&store->committer);

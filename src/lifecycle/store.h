@@ -13,8 +13,9 @@
 
 enum {
     STORE_THREADS_MAX = 64,
-    JOB_CHARGE = 32 * 1024, /* Bytes of rows that one step of a job goes through. */
     JOB_INPUTS_MAX = 128,
+    ROOM_RUNS_MAX = 24,  /* With more live runs, writers wait for merges too; */
+    PACE_RUNS_FREE = 10, /* with more than these, they slow down. */
     JOB_RETRY_US = 100 * 1000,
     OBJECT_NUMBERS_RESERVED = 64
 };
@@ -36,6 +37,9 @@ struct profile {
     uint64_t batch_bytes_max; /* Of one transaction. */
     uint64_t held_bytes_max;  /* Values of more than this many bytes in all are copied. */
     uint32_t merge_sources_max;
+    uint32_t output_bytes; /* Of an append to a part. */
+    uint64_t input_bytes;  /* That a merge reads ahead in all. */
+    uint64_t step_charge;  /* Bytes of rows that one step of a job goes through. */
 };
 
 /* How to open a store: strata_open_options, checked and with defaults filled in. */
@@ -143,8 +147,13 @@ struct store {
     _Atomic int64_t last_sync_us; /* Monotonic. */
     struct thread threads[STORE_THREADS_MAX];
     uint32_t thread_count;
-    _Atomic bool old_logs;      /* Segments may be left that are not needed. */
-    _Atomic bool old_manifests; /* Likewise manifests. */
+    _Atomic uint64_t quiet_version; /* What was visible when last looked at, */
+    _Atomic int64_t quiet_since_us; /* and since when; monotonic. */
+    _Atomic bool pressed;           /* Work is behind: writers pace themselves. */
+    _Atomic int64_t paced_at_us;    /* Since when they write without a pause, */
+    _Atomic int64_t resume_at_us;   /* and until when they pause; monotonic. */
+    _Atomic bool old_logs;          /* Segments may be left that are not needed. */
+    _Atomic bool old_manifests;     /* Likewise manifests. */
     _Atomic uint64_t
         orphans_below; /* Table objects below it that nothing lists are to be removed; 0: done. */
     uint32_t orphan_folder;         /* Being looked through, */
@@ -238,10 +247,21 @@ STRATA_CHECKED strata_status store_drain(struct store *store, struct epoch_slot 
 /* Returns when every commit visible now is durable. */
 STRATA_CHECKED strata_status store_sync(struct store *store);
 
-/* committer.make_room, and committer.committed where there are no background threads: keeps the bound
- * on what is not synced. */
+/* committer.make_room, and committer.committed, which keeps the bound on what is not synced where there
+ * are no background threads, and else writers at the speed of those. */
 void store_committed(void *store);
 strata_status store_make_room(void *store, uint64_t charge, int64_t wait_us);
+
+/* ---- pace.c ---- */
+
+/* Whether writers have to look: `set` is about to be the present one. */
+void store_note_pressure(struct store *store, const struct tableset *set);
+
+/* How little room is left, in parts per thousand. */
+uint64_t store_pressure(struct store *store, struct epoch_slot *slot);
+
+/* After a commit, no lock held: pauses in proportion to what is behind. */
+void store_pace(struct store *store);
 
 /* ---- flush.c, merge.c, reclaim.c: one step each ---- */
 
@@ -253,18 +273,30 @@ bool store_merge_due(struct store *store, struct epoch_slot *slot);
 STRATA_CHECKED strata_status store_merge_step(struct store *store, struct job *job,
                                               struct epoch_slot *slot);
 
+/* When all live runs are to become one if nobody writes until then; monotonic. STRATA_FOREVER: never. */
+int64_t store_settle_at(struct store *store, struct epoch_slot *slot);
+
 /* What a merge is to do: the newest `live_count` live runs, with the `history_count` newest history
- * runs, which are theirs; or, without any, `history_count` history runs from `history_first` on. */
+ * runs; or, without any, `history_count` history runs from `history_first` on. */
 struct merge_choice {
     uint32_t live_count;
     uint32_t history_first;
     uint32_t history_count;
 };
 
-/* Chooses at most `sources_max` runs of a set to merge: all that there is up to version `compact_to`
- * (0: nobody asked for that), or else what is too much. False: nothing is. */
-bool merge_choose(const struct tableset *set, uint64_t compact_to, uint32_t sources_max,
+struct merge_bounds {
+    uint64_t compact_to;  /* Up to this version all is to be merged; 0: nobody asked for that. */
+    uint32_t sources_max; /* Runs that can be open. */
+    bool quiet;           /* Nothing has been written for a while. */
+};
+
+/* Chooses runs of a set to merge: all that was asked for, or else what is too much. False: nothing is. */
+bool merge_choose(const struct tableset *set, const struct merge_bounds *bounds,
                   struct merge_choice *out);
+
+/* How many of the newest runs, `bytes` newest first, are to become one where there should be at most
+ * `most`; 0: none. */
+uint32_t merge_newest(const uint64_t *bytes, uint32_t count, uint32_t most);
 
 /* Whether everything up to `version` is merged. */
 bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot);

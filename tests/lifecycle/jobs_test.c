@@ -37,7 +37,7 @@ static bool step(struct lab *lab)
 static void begin_merge(struct lab *lab)
 {
     const struct job *merge = &lab->store->jobs[JOB_MERGE];
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         put_many(lab, i * 150, 150);
         lab_flush(lab);
     }

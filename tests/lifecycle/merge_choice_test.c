@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RUNS_MAX = 200, YOUNG = 0, MIDDLE = 1, BASE = 2, PLENTY = JOB_INPUTS_MAX, SMALL = 12 };
+enum { RUNS_MAX = 200, MIDDLE = 1, BASE = 2, PLENTY = JOB_INPUTS_MAX, SMALL = 12 };
+enum { LIVE_MOST = 5, OPEN_MOST = 8, HISTORY_MOST = 32, VERSIONS_MOST = 16, SETTLED = 5 };
 
 /* ---- sets drawn up by hand ---- */
 
-/* A set of runs without parts: the choice looks at their tiers, versions and bytes alone. */
+/* A set of runs without parts: the choice looks at their tiers, versions, bytes and rows alone. */
 struct sketch {
     struct run runs[RUNS_MAX];
     struct run *live[RUNS_MAX];
@@ -42,16 +43,19 @@ static void sketch_add(struct sketch *sketch, enum part_role role, struct run ru
     runs[at] = added;
 }
 
-/* "0:30-40=9": a run of tier 0, of the versions (30, 40], of 9 bytes. Several, between spaces. */
+/* "0:30-40=9": a run of tier 0, of the versions (30, 40], of 9 bytes and rows. Several, between
+ * spaces. */
 static void sketch_draw(struct sketch *sketch, enum part_role role, const char *text)
 {
     unsigned tier, min, max, bytes;
     int length;
     while (sscanf(text, " %u:%u-%u=%u%n", &tier, &min, &max, &bytes, &length) == 4) {
-        sketch_add(
-            sketch, role,
-            (struct run){
-                .tier = (uint8_t)tier, .min_version = min, .max_version = max, .bytes = bytes});
+        sketch_add(sketch, role,
+                   (struct run){.tier = (uint8_t)tier,
+                                .min_version = min,
+                                .max_version = max,
+                                .bytes = bytes,
+                                .rows = bytes});
         text += length;
     }
     assert_string_equal(text, "");
@@ -77,6 +81,7 @@ struct drawn_case {
     const char *chosen;
     uint64_t compact_to;
     uint32_t sources_max; /* 0: plenty. */
+    bool quiet;
 };
 
 static void check_cases(const struct drawn_case *cases, size_t count)
@@ -88,67 +93,127 @@ static void check_cases(const struct drawn_case *cases, size_t count)
         sketch_init(&sketch);
         sketch_draw(&sketch, ROLE_LIVE, cases[i].live);
         sketch_draw(&sketch, ROLE_HISTORY, cases[i].history);
-        const uint32_t most = cases[i].sources_max == 0 ? PLENTY : cases[i].sources_max;
-        const bool any = merge_choose(&sketch.set, cases[i].compact_to, most, &choice);
+        const struct merge_bounds bounds = {
+            .compact_to = cases[i].compact_to,
+            .sources_max = cases[i].sources_max == 0 ? PLENTY : cases[i].sources_max,
+            .quiet = cases[i].quiet};
+        const bool any = merge_choose(&sketch.set, &bounds, &choice);
         choice_text(any, &choice, chosen);
         if (strcmp(chosen, cases[i].chosen) != 0)
             fail_msg("%s: chose \"%s\", not \"%s\"", cases[i].what, chosen, cases[i].chosen);
     }
 }
 
-#define YOUNG_THREE "0:40-50=9 0:30-40=9 0:20-30=9"
-#define YOUNG_FOUR  "0:130-140=10 0:120-130=10 0:110-120=10 0:100-110=10"
+#define FIVE_LIVE "0:140-150=10 0:130-140=10 0:120-130=10 0:110-120=10 0:100-110=10"
 
-static void young_runs_are_merged_when_there_are_four(void **state)
+static void the_newest_live_runs_are_merged_when_there_are_six(void **state)
 {
     (void)state;
     static const struct drawn_case cases[] = {
-        {"an empty set", "", "", "", 0, 0},
-        {"three young", YOUNG_THREE, "0:40-50=1 0:30-40=1 0:20-30=1", "", 0, 0},
-        {"three young over anything", YOUNG_THREE " 1:10-20=99 1:5-10=99 1:3-5=99 2:0-3=1", "", "",
-         0, 0},
-        {"four young", YOUNG_FOUR, "", "4+0", 0, 0},
-        {"four young with their history", YOUNG_FOUR " 2:0-100=9999",
-         "0:130-140=1 0:110-120=1 0:0-100=9", "4+2", 0, 0},
-        {"as many as there are", "0:50-60=1 " YOUNG_THREE " 0:10-20=1 0:5-10=1 2:0-5=9999", "",
-         "6+0", 0, 0},
-        {"above two middle ones", YOUNG_FOUR " 1:90-100=10 1:80-90=10 2:0-80=9999",
-         "0:130-140=1 0:90-100=1 0:0-80=1", "4+1", 0, 0},
+        {.what = "an empty set", .live = "", .history = "", .chosen = ""},
+        {.what = "five", .live = FIVE_LIVE, .history = "0:0-9=9", .chosen = ""},
+        {.what = "five with a base",
+         .live = "0:40-50=9 0:30-40=9 1:20-30=9 1:10-20=9 2:0-10=9",
+         .history = "",
+         .chosen = ""},
+        {.what = "six alike", .live = FIVE_LIVE " 2:0-100=10", .history = "", .chosen = "6+0"},
+        {.what = "a base not twice as large",
+         .live = FIVE_LIVE " 2:0-100=99",
+         .history = "",
+         .chosen = "6+0"},
+        {.what = "a base twice as large",
+         .live = FIVE_LIVE " 2:0-100=100",
+         .history = "",
+         .chosen = "5+0"},
+        {.what = "up to the first that is twice as large",
+         .live = "0:70-80=1 0:60-70=1 1:50-60=4 1:40-50=10 1:30-40=30 2:0-30=100",
+         .history = "",
+         .chosen = "2+0"},
+        {.what = "as many as there are",
+         .live = "0:180-190=9 0:170-180=9 0:160-170=9 0:150-160=9 " FIVE_LIVE " 2:0-100=999",
+         .history = "",
+         .chosen = "9+0"},
+        {.what = "and no history",
+         .live = FIVE_LIVE " 2:0-100=10",
+         .history = "0:140-150=1 0:100-110=1 0:0-100=1",
+         .chosen = "6+0"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
-static void the_base_is_merged_when_much_lies_above_it(void **state)
+static void all_runs_become_one_when_nothing_is_written(void **state)
 {
     (void)state;
     static const struct drawn_case cases[] = {
-        {"half of it", YOUNG_FOUR " 2:0-100=80", "", "5+0", 0, 0},
-        {"less than half of it", YOUNG_FOUR " 2:0-100=82", "", "4+0", 0, 0},
-        {"half of it with a middle one", YOUNG_FOUR " 1:90-100=10 2:0-90=100", "", "6+0", 0, 0},
-        {"three middle ones", YOUNG_FOUR " 1:90-100=1 1:80-90=1 1:70-80=1 2:0-70=9999", "", "8+0",
-         0, 0},
-        {"without its history", YOUNG_FOUR " 2:0-100=1",
-         "0:130-140=1 0:100-110=1 0:0-100=1 0:0-50=1", "5+2", 0, 0},
-        {"none yet: history from the first version on", YOUNG_FOUR " 1:0-100=1",
-         "0:130-140=1 0:0-100=1", "5+2", 0, 0},
+        {.what = "somebody writes", .live = "0:9-12=9 2:0-9=9", .history = "", .chosen = ""},
+        {.what = "nobody does",
+         .live = "0:9-12=9 2:0-9=9",
+         .history = "0:9-12=1 0:0-9=1",
+         .chosen = "2+0",
+         .quiet = true},
+        {.what = "more than a fifth",
+         .live = "0:12-13=1 0:9-12=2 2:0-9=14",
+         .history = "",
+         .chosen = "3+0",
+         .quiet = true},
+        {.what = "a fifth",
+         .live = "0:12-13=1 0:9-12=2 2:0-9=15",
+         .history = "",
+         .chosen = "",
+         .quiet = true},
+        {.what = "one run", .live = "0:0-9=9", .history = "0:0-9=9", .chosen = "", .quiet = true},
+        {.what = "what is due comes first",
+         .live = FIVE_LIVE " 2:0-100=100",
+         .history = "",
+         .chosen = "5+0",
+         .quiet = true},
+        {.what = "not all at once",
+         .live = "0:30-40=9 0:20-30=9 0:10-20=9 2:0-10=9",
+         .history = "",
+         .chosen = "3+0",
+         .sources_max = 3,
+         .quiet = true},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
-#define SEVEN_BASES "0:0-80=1 0:0-70=1 0:0-60=1 0:0-50=1 0:0-40=1 0:0-30=1 0:0-20=1"
+#define FOUR_OLD   "0:0-80=1 0:0-70=1 0:0-60=1 0:0-50=1"
+#define EIGHT_OLD  FOUR_OLD " 0:0-40=1 0:0-30=1 0:0-20=1 0:0-10=1"
+#define FOUR(run)  run " " run " " run " " run
+#define EIGHT(run) FOUR(run) " " FOUR(run)
+#define MANY       EIGHT("0:0-9=99") " " EIGHT("0:0-9=99") " " EIGHT("0:0-9=99") " " EIGHT("0:0-9=99")
 
-static void eight_neighbours_of_history_are_merged(void **state)
+static void the_newest_history_is_merged_when_there_is_much(void **state)
 {
     (void)state;
     static const struct drawn_case cases[] = {
-        {"seven", "2:0-90=9", SEVEN_BASES, "", 0, 0},
-        {"eight", "2:0-90=9", "0:0-90=1 " SEVEN_BASES, "h0+8", 0, 0},
-        {"the oldest eight of nine", "2:0-99=9", "0:0-99=1 0:0-90=1 " SEVEN_BASES, "h1+8", 0, 0},
-        {"eight above one of the next tier", "2:0-90=9", "0:0-90=1 " SEVEN_BASES " 1:0-10=9",
-         "h0+8", 0, 0},
-        {"eight with another tier among them", "2:0-99=9", "0:0-99=1 1:0-90=1 " SEVEN_BASES, "", 0,
-         0},
-        {"after the young ones", YOUNG_FOUR " 2:0-90=9999", "0:0-90=1 " SEVEN_BASES, "4+0", 0, 0},
+        {.what = "eight", .live = "2:0-90=9", .history = EIGHT_OLD, .chosen = ""},
+        {.what = "nine", .live = "2:0-90=9", .history = "0:0-90=1 " EIGHT_OLD, .chosen = "h0+9"},
+        {.what = "up to one that is twice as large",
+         .live = "2:0-90=9",
+         .history = EIGHT_OLD " 1:0-5=16",
+         .chosen = "h0+8"},
+        {.what = "up to one with many versions of each key",
+         .live = "2:0-90=9",
+         .history = "0:0-90=1 " EIGHT_OLD " 1:0-5=160",
+         .chosen = "h0+9"},
+        {.what = "which does not count",
+         .live = "2:0-90=9",
+         .history = EIGHT_OLD " 1:0-5=160",
+         .chosen = ""},
+        {.what = "nor what lies behind it",
+         .live = "2:0-90=9",
+         .history = FOUR_OLD " 1:0-45=160 0:0-40=1 0:0-30=1 0:0-20=1 0:0-10=1",
+         .chosen = ""},
+        {.what = "32 of such runs", .live = "2:0-90=1", .history = MANY, .chosen = ""},
+        {.what = "more than 32 of them",
+         .live = "2:0-90=1",
+         .history = "0:0-9=99 " MANY,
+         .chosen = "h0+33"},
+        {.what = "after the live ones",
+         .live = FIVE_LIVE " 2:0-90=9999",
+         .history = "0:0-90=1 " EIGHT_OLD,
+         .chosen = "5+0"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
@@ -157,19 +222,21 @@ static void a_compaction_takes_all_that_was_there_when_it_began(void **state)
 {
     (void)state;
     static const struct drawn_case cases[] = {
-        {"nothing", "", "", "", 50, 0},
-        {"the base alone", "2:0-50=9", "0:0-50=1", "", 50, 0},
-        {"a first flush becomes the base", "0:0-50=9", "", "1+0", 50, 0},
-        {"a middle one becomes the base", "1:0-50=9", "0:0-50=9", "1+1", 50, 0},
+        {"nothing", "", "", "", 50, 0, false},
+        {"the base alone", "2:0-50=9", "0:0-50=1", "", 50, 0, false},
+        {"a first flush becomes the base", "0:0-50=9", "", "1+0", 50, 0, false},
+        {"a middle one becomes the base", "1:0-50=9", "0:0-50=9", "1+1", 50, 0, false},
         {"the history of the base is read again", "0:40-50=1 2:0-40=9", "0:40-50=1 0:0-40=9", "2+2",
-         50, 0},
-        {"history alone", "2:0-50=9", "0:40-50=1 0:0-40=9", "h0+2", 50, 0},
-        {"what came later waits", "0:50-60=1 2:0-50=9", "0:50-60=1 0:0-50=9", "", 50, 0},
+         50, 0, false},
+        {"history alone", "2:0-50=9", "0:40-50=1 0:0-40=9", "h0+2", 50, 0, false},
+        {"what came later waits", "0:50-60=1 2:0-50=9", "0:50-60=1 0:0-50=9", "", 50, 0, false},
         {"and does not keep it from what is due",
-         "0:80-90=1 0:70-80=1 0:60-70=1 0:50-60=1 2:0-50=99", "", "4+0", 50, 0},
+         "0:90-95=1 0:80-90=1 0:70-80=1 0:60-70=1 0:50-60=1 2:0-50=99", "", "5+0", 50, 0, false},
         {"what came later goes with what has to", "0:50-60=1 0:40-50=1 2:0-40=9",
-         "0:50-60=1 0:0-40=9", "3+2", 50, 0},
-        {"a run that ends later counts", "0:45-60=1 2:0-45=9", "", "2+0", 50, 0},
+         "0:50-60=1 0:0-40=9", "3+2", 50, 0, false},
+        {"a run that ends later counts", "0:45-60=1 2:0-45=9", "", "2+0", 50, 0, false},
+        {"so does history, wherever it is listed", "0:50-60=1 2:0-50=9",
+         "0:50-60=1 0:0-60=1 0:50-55=1 0:0-50=9", "h0+4", 50, 0, false},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
@@ -180,17 +247,18 @@ static void a_small_budget_bounds_the_inputs(void **state)
 {
     (void)state;
     static const struct drawn_case cases[] = {
-        {"as many as may be", YOUNG_FOUR " 2:0-100=1", "0:130-140=1", "5+1", 0, 6},
-        {"the oldest live run stays, and its history", YOUNG_FOUR " 2:0-100=1",
-         "0:130-140=1 0:100-110=1", "4+2", 0, 6},
-        {"two of them stay", YOUNG_FOUR, "0:130-140=1 0:120-130=1 0:110-120=1 0:100-110=1", "3+3",
-         0, 6},
-        {"history first", "0:20-30=1 0:10-20=1 1:5-10=1 2:0-5=1", NINE_OLD, "3+0", 40, 10},
-        {"history first, where it belongs to all", "0:9-10=1 1:0-9=1", "0:9-10=1 " NINE_OLD,
-         "h0+10", 40, 11},
-        {"the oldest of the history", "2:0-9=9", NINE_OLD, "h3+6", 40, 6},
-        {"one live run with too much history", "1:0-9=9", NINE_OLD, "h0+9", 40, 9},
-        {"eight neighbours beyond the bound", "2:0-9=9", "1:0-10=1 " NINE_OLD, "h4+6", 0, 6},
+        {"as many as may be", FIVE_LIVE " 2:0-100=10", "", "6+0", 0, 6, false},
+        {"the oldest live run stays", "0:150-160=10 " FIVE_LIVE " 2:0-100=10", "", "6+0", 0, 6,
+         false},
+        {"the newest of the history", "2:0-9=9", NINE_OLD, "h0+6", 0, 6, false},
+        {"all of a compaction", FIVE_LIVE, "0:0-100=1", "5+1", 150, 6, false},
+        {"its live runs first", FIVE_LIVE, "0:100-140=1 0:0-100=1", "5+0", 150, 6, false},
+        {"some of them", FIVE_LIVE " 1:90-100=1 2:0-90=9", "0:100-140=1 0:0-100=1", "6+0", 150, 6,
+         false},
+        {"so that a single run of history fits", FIVE_LIVE " 2:0-100=9", "0:0-100=1", "5+0", 150, 6,
+         false},
+        {"one live run with much history", "1:0-9=9", NINE_OLD, "1+0", 40, 9, false},
+        {"then the oldest of the history", "2:0-9=9", NINE_OLD, "h3+6", 40, 6, false},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
@@ -216,6 +284,7 @@ static void sketch_merge(struct sketch *sketch, const struct merge_choice *choic
             continue;
         }
         output.bytes += run->bytes;
+        output.rows += run->rows;
         if (run->min_version < output.min_version)
             output.min_version = run->min_version;
         if (run->max_version > output.max_version)
@@ -256,22 +325,23 @@ static void sketch_flush(struct sketch *sketch, struct random *random)
     const uint64_t min = sketch->set.live_count == 0 ? 0 : sketch->live[0]->max_version;
     const struct run run = {.min_version = min,
                             .max_version = min + 1 + random_next(random) % 9,
-                            .bytes = 1 + random_next(random) % 100};
+                            .bytes = 1 + random_next(random) % 100,
+                            .rows = 1 + random_next(random) % 100};
     sketch_add(sketch, ROLE_LIVE, run);
     if (random_next(random) % 4 > 0)
         sketch_add(sketch, ROLE_HISTORY, run);
 }
 
 /* Merges until nothing is to be merged. Returns how many merges that took. */
-static unsigned sketch_settle(struct sketch *sketch, uint64_t compact_to, uint32_t most,
+static unsigned sketch_settle(struct sketch *sketch, const struct merge_bounds *bounds,
                               struct random *random)
 {
     struct merge_choice choice;
     unsigned merges = 0;
-    for (; merge_choose(&sketch->set, compact_to, most, &choice); merges++) {
+    for (; merge_choose(&sketch->set, bounds, &choice); merges++) {
         const uint32_t inputs = choice.live_count + choice.history_count;
         const bool first = inputs == 1 && sketch->set.live_count == 1;
-        assert_true(inputs <= most);
+        assert_true(inputs <= bounds->sources_max);
         assert_true(inputs > 1 || (first && sketch->live[0]->tier != BASE));
         assert_true(choice.live_count <= sketch->set.live_count);
         assert_true(choice.history_first + choice.history_count <= sketch->set.history_count);
@@ -282,23 +352,25 @@ static unsigned sketch_settle(struct sketch *sketch, uint64_t compact_to, uint32
     return merges;
 }
 
-/* Three young runs, three middle ones and the base may wait, and less than eight of a tier of history
- * in a row. */
-static void check_settled(const struct sketch *sketch)
+/* Few live runs, the base far larger than the others where nobody writes, and few runs of history
+ * in front of the first with many versions of each key. */
+static void check_settled(const struct sketch *sketch, bool quiet)
 {
     const struct tableset *set = &sketch->set;
-    uint32_t counts[BASE + 1] = {0};
-    for (uint32_t i = 0; i < set->live_count; i++)
-        counts[set->live[i]->tier]++;
-    assert_true(counts[YOUNG] <= 3);
-    assert_true(counts[MIDDLE] <= 3);
-    assert_true(counts[BASE] <= 1);
-    uint32_t neighbours = 0;
-    for (uint32_t i = 0; i < set->history_count; i++) {
-        const bool same = i > 0 && set->history[i]->tier == set->history[i - 1]->tier;
-        neighbours = same ? neighbours + 1 : 1;
-        assert_true(neighbours < 8);
+    uint64_t rows = 0;
+    uint64_t above = 0;
+    uint32_t open = 0;
+    assert_true(set->live_count <= LIVE_MOST);
+    assert_true(set->history_count <= HISTORY_MOST);
+    for (uint32_t i = 0; i < set->live_count; i++) {
+        rows += set->live[i]->rows;
+        above += i + 1 < set->live_count ? set->live[i]->bytes : 0;
     }
+    if (quiet && set->live_count > 1)
+        assert_true(above <= set->live[set->live_count - 1]->bytes / SETTLED);
+    while (open < set->history_count && set->history[open]->rows / VERSIONS_MOST <= rows)
+        open++;
+    assert_true(open <= OPEN_MOST);
 }
 
 static void merging_comes_to_an_end_and_leaves_few_runs(void **state)
@@ -307,20 +379,43 @@ static void merging_comes_to_an_end_and_leaves_few_runs(void **state)
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct sketch sketch;
         struct random random = {.state = seed};
-        const uint32_t most = seed % 2 == 0 ? SMALL : PLENTY;
+        struct merge_bounds bounds = {.sources_max = seed % 2 == 0 ? SMALL : PLENTY};
         sketch_init(&sketch);
         for (unsigned round = 0; round < 200; round++) {
             for (uint64_t flushes = random_next(&random) % 8; flushes > 0; flushes--)
                 sketch_flush(&sketch, &random);
-            sketch_settle(&sketch, 0, most, &random);
-            check_settled(&sketch);
+            bounds.quiet = random_next(&random) % 8 == 0;
+            sketch_settle(&sketch, &bounds, &random);
+            check_settled(&sketch, bounds.quiet);
         }
         sketch_flush(&sketch, &random);
-        sketch_settle(&sketch, sketch.live[0]->max_version, most, &random);
+        bounds.compact_to = sketch.live[0]->max_version;
+        sketch_settle(&sketch, &bounds, &random);
         assert_int_equal(sketch.set.live_count, 1);
         assert_int_equal(sketch.live[0]->tier, BASE);
         assert_true(sketch.set.history_count <= 1);
     }
+}
+
+/* Queues: every row is deleted soon, so that history has more and more versions for each live row. */
+static void history_of_few_live_rows_does_not_pile_up(void **state)
+{
+    (void)state;
+    struct sketch sketch;
+    struct random random = {.state = 7};
+    const struct merge_bounds bounds = {.sources_max = SMALL};
+    unsigned merges = 0;
+    sketch_init(&sketch);
+    sketch_add(&sketch, ROLE_LIVE, (struct run){.max_version = 1, .bytes = 1, .rows = 1});
+    for (unsigned flush = 0; flush < 2000; flush++) {
+        sketch_add(
+            &sketch, ROLE_HISTORY,
+            (struct run){
+                .min_version = flush, .max_version = flush + 1, .bytes = 1000, .rows = 1000});
+        merges += sketch_settle(&sketch, &bounds, &random);
+        assert_true(sketch.set.history_count <= HISTORY_MOST);
+    }
+    assert_true(merges < 2000 / 8);
 }
 
 /* ---- in a store ---- */
@@ -353,44 +448,43 @@ static void small_flushes_leave_a_big_base_alone(void **state)
     lab_compact(&lab);
     const uint64_t base = present(&lab)->live[0]->id;
     assert_int_equal(present(&lab)->live[0]->tier, BASE);
-    for (uint32_t middle = 1; middle <= 3; middle++) {
-        for (unsigned i = 0; i < 4; i++)
-            flush_rows(&lab, BRANCH_MAIN, i, 1, 100);
-        lab_settle(&lab);
-        assert_int_equal(lab_live_runs(&lab), middle + 1);
-        for (uint32_t i = 0; i < middle; i++)
-            assert_int_equal(present(&lab)->live[i]->tier, MIDDLE);
-        assert_int_equal(present(&lab)->live[middle]->id, base);
-    }
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 40; i++) {
         flush_rows(&lab, BRANCH_MAIN, i, 1, 100);
+        lab_settle(&lab);
+        const uint32_t count = lab_live_runs(&lab);
+        assert_true(count > 1);
+        assert_true(count <= LIVE_MOST);
+        for (uint32_t j = 0; j + 1 < count; j++)
+            assert_true(present(&lab)->live[j]->tier <= MIDDLE);
+        assert_int_equal(present(&lab)->live[count - 1]->id, base);
+    }
+    for (unsigned i = 0; i < LIVE_MOST; i++)
+        flush_rows(&lab, BRANCH_MAIN, 0, 300, 1000);
     lab_settle(&lab);
-    assert_int_equal(lab_live_runs(&lab), 1);
-    assert_int_equal(present(&lab)->live[0]->tier, BASE);
-    assert_int_not_equal(present(&lab)->live[0]->id, base);
+    const struct run *oldest = present(&lab)->live[lab_live_runs(&lab) - 1];
+    assert_int_equal(oldest->tier, BASE);
+    assert_int_not_equal(oldest->id, base);
     lab_destroy(&lab);
 }
 
-static void history_of_eight_bases_becomes_one_run_of_the_next_tier(void **state)
+static void history_is_merged_and_stays_whole(void **state)
 {
     (void)state;
     struct lab lab;
-    uint32_t tiered = 0;
+    uint32_t merged = 0;
     lab_create(&lab);
     lab.options.memory_budget = 8 << 20;
     lab_open(&lab);
-    for (unsigned round = 0; round < 10 && tiered == 0; round++) {
-        for (unsigned i = 0; i < 4; i++)
-            flush_rows(&lab, BRANCH_MAIN, 0, 40, 1000);
+    for (unsigned round = 0; round < 60; round++) {
+        flush_rows(&lab, BRANCH_MAIN, 0, 40, 1000);
         lab_settle(&lab);
         const struct tableset *set = present(&lab);
-        assert_int_equal(set->live_count, 1);
+        assert_true(set->live_count <= LIVE_MOST);
+        assert_true(set->history_count <= HISTORY_MOST);
         for (uint32_t i = 0; i < set->history_count; i++)
-            tiered += set->history[i]->tier == 1;
-        assert_int_equal(set->history_count, tiered == 0 ? round + 1 : 1);
-        assert_int_equal(tiered, round == 7);
+            merged += set->history[i]->tier > 0;
     }
-    assert_int_equal(tiered, 1);
+    assert_true(merged > 0);
     for (uint64_t version = 1; version <= atomic_load(&lab.store->committer.visible); version++)
         assert_non_null(lab_get(&lab, BRANCH_MAIN, "key-00000", version));
     lab_destroy(&lab);
@@ -434,8 +528,8 @@ static void a_deleted_branch_leaves_the_history_of_the_base_with_a_compaction_on
     lab_delete_branch(&lab, 2, BRANCH_MAIN, cap);
     assert_int_equal(store_sync(lab.store), STRATA_OK);
 
-    /* Four flushes that outweigh the base: it is merged, its history is not. */
-    for (unsigned i = 0; i < 4; i++)
+    /* Flushes that outweigh the base: it is merged, its history is not. */
+    for (unsigned i = 0; i < LIVE_MOST; i++)
         flush_rows(&lab, BRANCH_MAIN, 10 + i * 10, 10, 1000);
     lab_settle(&lab);
     assert_int_equal(lab_live_runs(&lab), 1);
@@ -443,7 +537,7 @@ static void a_deleted_branch_leaves_the_history_of_the_base_with_a_compaction_on
     flush_rows(&lab, BRANCH_MAIN, 0, 1, 100);
     lab_compact(&lab);
     assert_int_equal(rows_of(&lab, 2), 0);
-    assert_int_equal(rows_of(&lab, BRANCH_MAIN), 51);
+    assert_int_equal(rows_of(&lab, BRANCH_MAIN), 61);
     lab_destroy(&lab);
 }
 
@@ -461,8 +555,8 @@ static uint32_t settle_bounded(struct lab *lab)
     return inputs;
 }
 
-/* Six young runs with history each are twelve inputs: what comes of them must not pile up, or writers
- * wait for merges that nobody finds due. */
+/* What many flushes leave, live runs and history, must not pile up, or writers wait for merges that
+ * nobody finds due. */
 static void runs_do_not_pile_up_in_one_mebibyte(void **state)
 {
     (void)state;
@@ -477,7 +571,8 @@ static void runs_do_not_pile_up_in_one_mebibyte(void **state)
             lab_put(&lab, BRANCH_MAIN, "counter", "2");
         }
         lab_settle(&lab);
-        assert_true(lab_live_runs(&lab) <= 3 + 3 + 1);
+        assert_true(lab_live_runs(&lab) <= LIVE_MOST);
+        assert_true(present(&lab)->history_count <= HISTORY_MOST);
     }
     lab_destroy(&lab);
 }
@@ -512,36 +607,36 @@ static void flush_twice(struct lab *lab, unsigned rows, size_t size)
     flush_rows(lab, BRANCH_MAIN, 0, rows, size);
 }
 
-/* Leaves more runs than one merge takes, and nothing due; the newest history is of many versions. */
+/* Leaves more runs than one merge takes, and nothing due: history of many versions of one key. */
 static void leave_much(struct lab *lab)
 {
-    for (unsigned base = 0; base < 5 * 8 + 2; base++) {
-        for (unsigned i = 0; i < 4; i++)
-            flush_twice(lab, 1, 100);
+    for (unsigned i = 0; i < 2 * SMALL; i++) {
+        for (unsigned j = 0; j < 1000; j++)
+            lab_put(lab, BRANCH_MAIN, "counter", "1");
+        lab_flush(lab);
         lab_settle(lab);
     }
-    for (unsigned i = 0; i < 4; i++)
-        flush_rows(lab, BRANCH_MAIN, 10 + i * 100, 100, 1000);
-    lab_settle(lab);
-    for (unsigned i = 0; i < 3 * 4 + 3; i++) {
-        flush_twice(lab, 1, 100);
-        lab_settle(lab);
-    }
+    assert_true(present(lab)->live_count + present(lab)->history_count > SMALL);
 }
 
-/* History that was merged by itself ends where the newest live run does; so does what a merge of live
- * runs makes beside it, where not all fits into one merge. */
+/* What a merge of live runs displaces ends where the history of the newest of them does. */
 static void two_runs_of_history_may_end_at_one_version(void **state)
 {
     (void)state;
     struct lab lab;
     lab_create(&lab);
     lab_open(&lab);
-    leave_much(&lab);
+    for (unsigned i = 0; i <= LIVE_MOST; i++)
+        flush_twice(&lab, 1, 100);
+    lab_settle(&lab);
     const struct tableset *set = present(&lab);
-    assert_int_equal(set->live_count, 3 + 3 + 1);
-    assert_int_equal(set->history_count, 6);
-    assert_int_equal(set->history[0]->max_version, set->live[0]->max_version);
+    assert_int_equal(set->live_count, 1);
+    assert_int_equal(set->history_count, LIVE_MOST + 2);
+    assert_int_equal(set->history[0]->max_version, set->history[1]->max_version);
+    assert_true(set->history[0]->id > set->history[1]->id);
+    lab_close(&lab);
+    lab_open(&lab);
+    assert_string_equal(lab_get(&lab, BRANCH_MAIN, "counter", UINT64_MAX), "2");
     lab_compact(&lab);
     lab_close(&lab);
     lab_open(&lab);
@@ -590,14 +685,15 @@ static void a_compaction_that_is_given_up_does_not_end_another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(young_runs_are_merged_when_there_are_four),
-        cmocka_unit_test(the_base_is_merged_when_much_lies_above_it),
-        cmocka_unit_test(eight_neighbours_of_history_are_merged),
+        cmocka_unit_test(the_newest_live_runs_are_merged_when_there_are_six),
+        cmocka_unit_test(all_runs_become_one_when_nothing_is_written),
+        cmocka_unit_test(the_newest_history_is_merged_when_there_is_much),
         cmocka_unit_test(a_compaction_takes_all_that_was_there_when_it_began),
         cmocka_unit_test(a_small_budget_bounds_the_inputs),
         cmocka_unit_test(merging_comes_to_an_end_and_leaves_few_runs),
         cmocka_unit_test(small_flushes_leave_a_big_base_alone),
-        cmocka_unit_test(history_of_eight_bases_becomes_one_run_of_the_next_tier),
+        cmocka_unit_test(history_of_few_live_rows_does_not_pile_up),
+        cmocka_unit_test(history_is_merged_and_stays_whole),
         cmocka_unit_test(a_deleted_branch_leaves_the_history_of_the_base_with_a_compaction_only),
         cmocka_unit_test(runs_do_not_pile_up_in_one_mebibyte),
         cmocka_unit_test(two_runs_of_history_may_end_at_one_version),
