@@ -227,7 +227,8 @@ static strata_status part_find_by_index(struct part *part, struct bytes key, uin
 {
     assert(!out->found);
     strata_status status = STRATA_OK;
-    struct part_position position = part_position_of(part, FRAME_ROWS);
+    struct part_position position;
+    part_position_init(&position, part, FRAME_ROWS);
     TRY_OUT(part_position_seek(&position, key, cap));
     if (!part_position_valid(&position))
         goto out;
@@ -326,7 +327,8 @@ strata_status part_find_slice(struct part *part, struct bytes prefix, bool *foun
 
     *found = false;
     strata_status status = STRATA_OK;
-    struct part_position position = part_position_of(part, FRAME_DIRECTORY);
+    struct part_position position;
+    part_position_init(&position, part, FRAME_DIRECTORY);
     TRY_OUT(part_position_seek(&position, prefix, UINT64_MAX));
     if (!part_position_valid(&position))
         goto out;

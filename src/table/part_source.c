@@ -16,13 +16,20 @@ static void part_position_check(const struct part_position *position)
     (void)position;
 }
 
-struct part_position part_position_of(struct part *part, enum frame_kind leaf_kind)
+void part_position_init(struct part_position *position, struct part *part,
+                        enum frame_kind leaf_kind)
 {
     assert(leaf_kind == FRAME_ROWS || leaf_kind == FRAME_DIRECTORY);
     assert(atomic_load_explicit(&part->ready, memory_order_relaxed) == 1);
-    const uint32_t root = leaf_kind == FRAME_ROWS ? part->rows_root : part->directory_root;
-    return (struct part_position){
-        .part = part, .cache = part->store->cache, .root = root, .leaf_kind = (uint8_t)leaf_kind};
+    position->part = part;
+    position->cache = part->store->cache;
+    position->root = leaf_kind == FRAME_ROWS ? part->rows_root : part->directory_root;
+    position->leaf_kind = (uint8_t)leaf_kind;
+    position->around = false;
+    position->index = 0;
+    position->pin = NULL;
+    position->depth = 0; /* And so no path. */
+    position->leaf = 0;
 }
 
 /* The frame at `unit`, to look at. */
@@ -460,7 +467,7 @@ static inline bool part_source_repeats(const struct part_source *self, const str
 static inline void part_source_look_ahead(const struct part_source *self, unsigned left)
 {
     enum { LEFT_FAR = 12, LEFT_NEAR = 6 };
-    if (left != LEFT_FAR && left != LEFT_NEAR)
+    if ((left != LEFT_FAR && left != LEFT_NEAR) || self->around)
         return;
     const struct cached_frame *pin = self->position.pin;
     const uintptr_t slot = frame_map_slot(&self->part->frames, pin->unit + pin->frame.units);
@@ -504,8 +511,8 @@ static strata_status part_source_ready(struct part_source *self)
     self->source.valid = false;
     TRY(part_ready(self->part));
     if (self->position.part == NULL) {
-        self->position =
-            part_position_of(self->part, self->directory ? FRAME_DIRECTORY : FRAME_ROWS);
+        part_position_init(&self->position, self->part,
+                           self->directory ? FRAME_DIRECTORY : FRAME_ROWS);
         self->position.around = self->around;
     }
     return STRATA_OK;
@@ -593,7 +600,8 @@ void part_source_init(struct part_source *source, struct part *part, bool direct
     assert(part->store->cache != NULL);
     source->source = (struct source){.class = &part_source_class};
     source->part = part;
-    source->position = (struct part_position){.part = NULL};
+    source->position.part = NULL;
+    source->position.pin = NULL;
     source->directory = directory;
     source->around = false;
     source->allocator = part->store->allocator;
