@@ -462,11 +462,6 @@ uint64_t part_writer_bytes(const struct part_writer *writer)
            writer->slices.length + keys * BUCKET_SIZE / BUCKET_FILL;
 }
 
-uint64_t part_writer_rows(const struct part_writer *writer)
-{
-    return writer->footer.rows;
-}
-
 bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max)
 {
     return part_writer_bytes(writer) >= bytes_max ||
