@@ -22,16 +22,7 @@ static void found_row_fill(struct found_row *out, struct bytes key, const struct
 {
     *out = (struct found_row){
         .found = true,
-        .row =
-            {
-                .key = key,
-                .value = row->value,
-                .from = row->from,
-                .to = row->to,
-                .time_us = row->time_us,
-                .expires_us = row->expires_us,
-                .kind = row->kind,
-            },
+        .row = frame_row_whole(row, key),
         .pin = loan.pinned ? loan.frame : NULL,
         .frame = loan.frame,
     };

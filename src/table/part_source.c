@@ -419,15 +419,8 @@ static inline void part_source_fill(struct part_source *self, const struct frame
 {
     part_source_copy(self, row->suffix,
                      self->position.pin->frame.bytes.data + self->position.pin->frame.used);
-    self->source.row = (struct row){
-        .key = bytes_of(self->key, self->key_prefix_length + row->suffix.length),
-        .value = row->value,
-        .from = row->from,
-        .to = row->to,
-        .time_us = row->time_us,
-        .expires_us = row->expires_us,
-        .kind = row->kind,
-    };
+    self->source.row =
+        frame_row_whole(row, bytes_of(self->key, self->key_prefix_length + row->suffix.length));
     self->source.valid = true;
 }
 
