@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/mix.h"
 #include "common/process.h"
 
 /* ---- Options ---- */
@@ -233,15 +234,6 @@ strata_txn *bench_snapshot(const struct bench *bench, uint64_t version)
 }
 
 /* ---- Rows ---- */
-
-static uint64_t mixed(uint64_t x) /* A bijection: the end of splitmix64. */
-{
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9u;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
 
 uint64_t row_random(uint64_t *state)
 {

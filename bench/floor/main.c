@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "backend/memory_backend.h"
+#include "common/mix.h"
 #include "core/hash.h"
 #include "core/memory.h"
 #include "core/random.h"
@@ -62,13 +63,6 @@ static int64_t cpu_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static uint64_t mixed(uint64_t value)
-{
-    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
-    value = (value ^ value >> 27) * 0x94d049bb133111ebu;
-    return value ^ value >> 31;
 }
 
 /* Keys are spread evenly, in order; those with `beside` lie between them. */

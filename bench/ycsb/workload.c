@@ -5,16 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Random numbers ---- */
+#include "common/mix.h"
 
-static uint64_t mixed(uint64_t x) /* A bijection: the end of splitmix64. */
-{
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9u;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
+/* ---- Random numbers ---- */
 
 struct random {
     uint64_t state;

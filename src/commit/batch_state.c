@@ -32,6 +32,20 @@ static strata_status source_changed(struct source *source, struct bytes prefix, 
     return status;
 }
 
+/* The same of those of the runs that may have one. */
+static strata_status runs_changed(struct run *const *runs, uint32_t count, struct bytes prefix,
+                                  uint64_t since, bool *out)
+{
+    for (uint32_t i = 0; i < count && !*out; i++) {
+        struct run_source rows;
+        if (runs[i]->max_version <= since)
+            continue;
+        run_source_init(&rows, runs[i]);
+        TRY(source_changed(&rows.source, prefix, since, out));
+    }
+    return STRATA_OK;
+}
+
 /* Whether any row of a storage space was written after `since`: looks through what is newer only. */
 static strata_status space_changed(const struct tableset *set, struct bytes prefix, uint64_t since,
                                    bool *out)
@@ -45,11 +59,11 @@ static strata_status space_changed(const struct tableset *set, struct bytes pref
         memtable_source_init(&rows, set->memtables[i]);
         TRY(source_changed(&rows.source, prefix, since, out));
     }
-    for (uint32_t i = 0; i < set->live_count && set->live[i]->max_version > since && !*out; i++) {
-        struct run_source rows;
-        run_source_init(&rows, set->live[i]);
-        TRY(source_changed(&rows.source, prefix, since, out));
-    }
+    if (!*out)
+        TRY(runs_changed(set->live, set->live_count, prefix, since, out));
+    /* A deletion that a merge took out of the live runs is in history. */
+    if (!*out)
+        TRY(runs_changed(set->history, set->history_count, prefix, since, out));
     return STRATA_OK;
 }
 

@@ -42,28 +42,16 @@ static struct arena_chunk *arena_chunk_create(struct arena *arena, size_t size)
     return chunk;
 }
 
-/* Gives all chunks back except `kept`, which may be NULL. */
-static void release_chunks(struct arena *arena, struct arena_chunk *kept)
+void arena_release(struct arena *arena)
 {
     struct arena_chunk *next = NULL;
     for (struct arena_chunk *chunk = arena->chunks; chunk != NULL; chunk = next) {
         next = chunk->next;
-        if (chunk == kept)
-            continue;
         arena->total_bytes -= chunk->size;
         release(arena->allocator, chunk, chunk->size);
     }
-    if (kept != NULL)
-        kept->next = NULL;
-    arena->chunks = kept;
-    arena->used_bytes = kept != NULL ? ARENA_HEAD_SIZE : 0;
-    arena_check(arena);
-}
-
-void arena_release(struct arena *arena)
-{
-    arena_check(arena);
-    release_chunks(arena, NULL);
+    arena->chunks = NULL;
+    arena->used_bytes = 0;
     assert(arena->total_bytes == 0);
 }
 
@@ -106,33 +94,4 @@ void *arena_take(struct arena *arena, size_t size)
     arena->used_bytes += rounded;
     arena_check(arena);
     return piece;
-}
-
-strata_status arena_reserve(struct arena *arena, size_t size)
-{
-    arena_check(arena);
-    if (arena->chunks != NULL && size <= arena->chunks->size - arena->used_bytes)
-        return STRATA_OK;
-    if (size > SIZE_MAX - ARENA_HEAD_SIZE)
-        return failure(STRATA_NO_MEMORY, "no memory for %zu bytes", size);
-
-    const size_t needed = ARENA_HEAD_SIZE + size;
-    struct arena_chunk *chunk =
-        arena_chunk_create(arena, needed > arena->chunk_bytes ? needed : arena->chunk_bytes);
-    if (chunk == NULL)
-        return failure(STRATA_NO_MEMORY, "no memory for %zu bytes", needed);
-    chunk->next = arena->chunks;
-    arena->chunks = chunk;
-    arena->used_bytes = ARENA_HEAD_SIZE;
-    arena_check(arena);
-    return STRATA_OK;
-}
-
-void arena_reset(struct arena *arena)
-{
-    arena_check(arena);
-    struct arena_chunk *kept = arena->chunks;
-    while (kept != NULL && kept->size != arena->chunk_bytes)
-        kept = kept->next;
-    release_chunks(arena, kept);
 }

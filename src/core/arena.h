@@ -21,11 +21,4 @@ void arena_release(struct arena *arena);
 /* `size` bytes aligned for any 8-byte type, or NULL when out of memory (no message). Not zeroed. */
 void *arena_take(struct arena *arena, size_t size);
 
-/* Makes sure that the next takes, of together at most `size` bytes when each is rounded up to 8, come
- * from memory that is there already. Fails with STRATA_NO_MEMORY. */
-STRATA_CHECKED strata_status arena_reserve(struct arena *arena, size_t size);
-
-/* Gives back everything but one ordinary chunk. */
-void arena_reset(struct arena *arena);
-
 #endif

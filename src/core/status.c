@@ -69,12 +69,6 @@ void failure_outcome(strata_outcome outcome, uint64_t version)
     last_failure.version = version;
 }
 
-void failure_retry(strata_retry retry)
-{
-    assert(last_failure.status != STRATA_OK);
-    last_failure.retry = (uint32_t)retry;
-}
-
 void failure_holder(uint32_t pid, int64_t since_us)
 {
     assert(last_failure.status != STRATA_OK);

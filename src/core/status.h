@@ -22,7 +22,6 @@ strata_status failure_at(strata_status status, const char *object, uint64_t offs
 /* Add to the detail of this thread's last failure; call right after failure(). */
 void failure_system(int system_error);
 void failure_outcome(strata_outcome outcome, uint64_t version);
-void failure_retry(strata_retry retry);
 void failure_holder(uint32_t pid, int64_t since_us);
 
 /* This thread's last failure, kept and brought back, e.g. around a clean-up that may fail itself, or

@@ -273,11 +273,14 @@ void frame_add_heads(struct frame *frame, void *to)
 
 /* The first of `count` > 0 heads, in order, that is not below `head`; without a branch that depends on
  * them. */
-static inline unsigned heads_lower_bound(const uint64_t *heads, unsigned count, uint64_t head)
+static inline unsigned heads_lower_bound(const uint64_t *heads, size_t count, uint64_t head)
 {
     const uint64_t *low = heads;
-    for (; count > 1; count -= count / 2)
-        low += low[count / 2 - 1] < head ? count / 2 : 0;
+    while (count > 1) {
+        const size_t half = count / 2;
+        low += half & (0 - (size_t)(low[half - 1] < head));
+        count -= half;
+    }
     return (unsigned)(low - heads) + (*low < head);
 }
 

@@ -89,6 +89,20 @@ uint32_t frame_units_claimed(const uint8_t *header);
 STRATA_CHECKED strata_status frame_open(struct bytes bytes, size_t unit_size, uint64_t seed,
                                         struct frame *out);
 
+/* The row as all layers above see it; `key` is the whole key. */
+static inline struct row frame_row_whole(const struct frame_row *row, struct bytes key)
+{
+    return (struct row){
+        .key = key,
+        .value = row->value,
+        .from = row->from,
+        .to = row->to,
+        .time_us = row->time_us,
+        .expires_us = row->expires_us,
+        .kind = row->kind,
+    };
+}
+
 /* Row `index` < row_count. Every bound is checked, whatever the bytes are. Fails with STRATA_CORRUPT,
  * STRATA_UNSUPPORTED for a reserved kind of row. */
 STRATA_CHECKED strata_status frame_row_at(const struct frame *frame, unsigned index,

@@ -1,8 +1,8 @@
 /* Frames of parts in memory, under a bound, each checked once on its way in.
  *
  * A pinned frame stays, and does not change, until it is unpinned. Replacement is CLOCK, in shards with
- * a lock each that is held for a few pointer moves and never during I/O; writers never take them. Frames that do not fit beside what is pinned are read all the same and
- * freed when unpinned.
+ * a lock each that is held for a few pointer moves and never during I/O; writers never take them.
+ * Frames that do not fit beside what is pinned are read all the same and freed when unpinned.
  *
  * A small cache is a hash table, and whoever reads a frame pins it. A large one has a map of the
  * frames of each part (table/frame_map.h), which readers inside an epoch read without a lock: a frame
@@ -34,13 +34,12 @@ struct cached_frame {
     struct frame frame;
     uint64_t part;
     uint32_t unit;
-    uint32_t size;        /* Bytes of the block of memory that it lies in, */
-    uint8_t block_offset; /* and how far from the block's start. */
-    uint8_t stripe;       /* Where its pins count. */
-    bool in_space;        /* The block is one of the large cache's. */
-    bool used;            /* Since the hand last came by. Under the shard's lock; small caches. */
-    _Atomic uint32_t
-        pins; /* And CACHE_LISTED, while the cache has it; else it goes with its last pin. */
+    uint32_t size;         /* Bytes of the block of memory that it lies in, */
+    uint8_t block_offset;  /* and how far from the block's start. */
+    uint8_t stripe;        /* Where its pins count. */
+    bool in_space;         /* The block is one of the large cache's. */
+    bool used;             /* Since the hand last came by. Under the shard's lock; small caches. */
+    _Atomic uint32_t pins; /* And CACHE_LISTED; without that it goes with its last pin. */
     struct cached_frame *before, *after; /* The clock; `after`, once evicted: evicted next. */
     union {
         struct cached_frame *chain; /* Small caches: in the hash table. */

@@ -20,16 +20,7 @@ static void found_row_fill(struct found_row *out, struct bytes key, const struct
 {
     *out = (struct found_row){
         .found = true,
-        .row =
-            {
-                .key = key,
-                .value = row->value,
-                .from = row->from,
-                .to = row->to,
-                .time_us = row->time_us,
-                .expires_us = row->expires_us,
-                .kind = row->kind,
-            },
+        .row = frame_row_whole(row, key),
         .pin = loan.pinned ? loan.frame : NULL,
         .frame = loan.frame,
     };
@@ -225,7 +216,8 @@ static strata_status part_find_by_index(struct part *part, struct bytes key, uin
 {
     assert(!out->found);
     strata_status status = STRATA_OK;
-    struct part_position position = part_position_of(part, FRAME_ROWS);
+    struct part_position position;
+    part_position_init(&position, part, FRAME_ROWS);
     TRY_OUT(part_position_seek(&position, key, cap));
     if (!part_position_valid(&position))
         goto out;
@@ -324,7 +316,8 @@ strata_status part_find_slice(struct part *part, struct bytes prefix, bool *foun
 
     *found = false;
     strata_status status = STRATA_OK;
-    struct part_position position = part_position_of(part, FRAME_DIRECTORY);
+    struct part_position position;
+    part_position_init(&position, part, FRAME_DIRECTORY);
     TRY_OUT(part_position_seek(&position, prefix, UINT64_MAX));
     if (!part_position_valid(&position))
         goto out;

@@ -88,7 +88,8 @@ struct part_position {
 };
 
 /* `part` is ready. All moves are made inside an epoch, if the cache is large. */
-struct part_position part_position_of(struct part *part, enum frame_kind leaf_kind);
+void part_position_init(struct part_position *position, struct part *part,
+                        enum frame_kind leaf_kind);
 
 /* To the first row at or after (key, from); behind the last row if there is none. */
 STRATA_CHECKED strata_status part_position_seek(struct part_position *position, struct bytes key,

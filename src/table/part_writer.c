@@ -22,6 +22,11 @@ enum {
 static_assert(FRAME_UNIT_SIZE_MIN / PART_SEPARATOR_SHARE >= KEY_PREFIX_SIZE,
               "the first separator of a tree is short enough");
 
+static inline uint64_t part_writer_rows(const struct part_writer *writer)
+{
+    return writer->footer.rows + writer->slice.rows;
+}
+
 static void part_writer_check(const struct part_writer *writer)
 {
     assert(writer->allocator != NULL);
@@ -493,11 +498,6 @@ uint64_t part_writer_bytes(const struct part_writer *writer)
     const uint64_t keys = writer->hashes.length / HASH_RECORD_SIZE;
     return writer->next_unit * writer->footer.unit_size + leaf->sums.key_bytes +
            leaf->sums.value_bytes + writer->slices.length + keys * BUCKET_SIZE / BUCKET_FILL;
-}
-
-uint64_t part_writer_rows(const struct part_writer *writer)
-{
-    return writer->footer.rows + writer->slice.rows;
 }
 
 bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max)

@@ -101,9 +101,8 @@ STRATA_CHECKED strata_status part_writer_add(struct part_writer *writer, const s
 /* Copies what is borrowed. */
 STRATA_CHECKED strata_status part_writer_keep(struct part_writer *writer);
 
-/* Bytes of the object so far, about, and rows. */
+/* Bytes of the object so far, about. */
 uint64_t part_writer_bytes(const struct part_writer *writer);
-uint64_t part_writer_rows(const struct part_writer *writer);
 
 /* Whether the next row belongs in another part: the object has `bytes_max` bytes, about, or refers to
  * as many value objects as its footer holds. */

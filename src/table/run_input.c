@@ -103,15 +103,7 @@ static strata_status run_input_show(struct run_input *self)
     TRY(buffer_reserve(&self->key, row.suffix.length));
     copy_short(self->key.data + prefix_length, row.suffix.data, row.suffix.length);
     self->key.length += row.suffix.length;
-    self->source.row = (struct row){
-        .key = bytes_of(self->key.data, self->key.length),
-        .value = row.value,
-        .from = row.from,
-        .to = row.to,
-        .time_us = row.time_us,
-        .expires_us = row.expires_us,
-        .kind = row.kind,
-    };
+    self->source.row = frame_row_whole(&row, bytes_of(self->key.data, self->key.length));
     self->source.valid = true;
     self->moves = false;
     if (self->index + 1 == frame->row_count) {

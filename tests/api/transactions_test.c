@@ -90,6 +90,24 @@ static void a_deletion_and_a_flush_conflict_as_well(void **state)
     strata_txn_close(txn);
 }
 
+/* A merge has moved the deletion to history, where the only trace of it is. */
+static void a_deletion_conflicts_with_that_of_the_whole_space(void **state)
+{
+    struct scene *scene = *state;
+    put(scene->txn, "a", "1");
+    put(scene->txn, "b", "1");
+    strata_txn *txn = begin(scene);
+    expect_ok(strata_space_delete(txn, NULL));
+    expect_ok(strata_kv_delete(scene->txn, NULL, strata_text("a")));
+    expect_ok(strata_checkpoint(scene->db));
+    expect_ok(strata_compact(scene->db, NULL));
+    expect(strata_txn_commit(txn, NULL), STRATA_CONFLICT);
+    expect_ok(strata_txn_renew(txn));
+    expect_ok(strata_space_delete(txn, NULL));
+    expect_ok(strata_txn_commit(txn, NULL));
+    strata_txn_close(txn);
+}
+
 static void an_auto_write_never_conflicts(void **state)
 {
     struct scene *scene = *state;
@@ -479,6 +497,7 @@ int main(void)
         SCENE_TEST(a_transaction_sees_one_moment),
         SCENE_TEST(the_first_committer_wins),
         SCENE_TEST(a_deletion_and_a_flush_conflict_as_well),
+        SCENE_TEST(a_deletion_conflicts_with_that_of_the_whole_space),
         SCENE_TEST(an_auto_write_never_conflicts),
         SCENE_TEST(a_commit_without_writes_makes_no_version),
         SCENE_TEST(marks_nest),

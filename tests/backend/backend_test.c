@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stddef.h>
 
-/* ---- The statuses that effects become, from a backend that does as it is told. ---- */
+/* ---- The statuses that effects become, from a backend whose answers the test dictates. ---- */
 
-struct stub {
+struct scripted {
     strata_backend backend;
     int effect;
     int error;
@@ -20,105 +20,105 @@ struct stub {
     char holder[128];
 };
 
-static int stub_result(void *context, int *error_out)
+static int scripted_result(void *context, int *error_out)
 {
-    struct stub *stub = context;
-    stub->calls++;
-    *error_out = stub->error;
-    return stub->effect;
+    struct scripted *scripted = context;
+    scripted->calls++;
+    *error_out = scripted->error;
+    return scripted->effect;
 }
 
-static strata_object *stub_handle(void *context)
+static strata_object *scripted_handle(void *context)
 {
     return context;
 }
 
-static int stub_create(void *context, const char *name, uint64_t reserve_bytes, strata_object **out,
-                       int *error_out)
+static int scripted_create(void *context, const char *name, uint64_t reserve_bytes,
+                           strata_object **out, int *error_out)
 {
     (void)name, (void)reserve_bytes;
-    *out = stub_handle(context);
-    return stub_result(context, error_out);
+    *out = scripted_handle(context);
+    return scripted_result(context, error_out);
 }
 
-static int stub_open(void *context, const char *name, strata_object **out, uint64_t *size_out,
-                     int *error_out)
+static int scripted_open(void *context, const char *name, strata_object **out, uint64_t *size_out,
+                         int *error_out)
 {
     (void)name;
-    *out = stub_handle(context);
+    *out = scripted_handle(context);
     *size_out = 1234;
-    return stub_result(context, error_out);
+    return scripted_result(context, error_out);
 }
 
-static void stub_close(void *context, strata_object *object)
+static void scripted_close(void *context, strata_object *object)
 {
-    struct stub *stub = context;
-    assert_ptr_equal(object, stub_handle(context));
-    stub->closed++;
+    struct scripted *scripted = context;
+    assert_ptr_equal(object, scripted_handle(context));
+    scripted->closed++;
 }
 
-static int stub_read(void *context, strata_object *object, uint64_t offset, strata_buffer *out,
-                     int *error_out)
+static int scripted_read(void *context, strata_object *object, uint64_t offset, strata_buffer *out,
+                         int *error_out)
 {
     (void)object, (void)offset;
-    const struct stub *stub = context;
-    out->size = stub->read_size;
-    return stub_result(context, error_out);
+    const struct scripted *scripted = context;
+    out->size = scripted->read_size;
+    return scripted_result(context, error_out);
 }
 
-static int stub_append(void *context, strata_object *object, uint64_t offset, strata_bytes data,
-                       int *error_out)
+static int scripted_append(void *context, strata_object *object, uint64_t offset, strata_bytes data,
+                           int *error_out)
 {
     (void)object, (void)offset, (void)data;
-    return stub_result(context, error_out);
+    return scripted_result(context, error_out);
 }
 
-static int stub_sync(void *context, strata_object *object, int *error_out)
+static int scripted_sync(void *context, strata_object *object, int *error_out)
 {
     (void)object;
-    return stub_result(context, error_out);
+    return scripted_result(context, error_out);
 }
 
-static int stub_name(void *context, const char *name, int *error_out)
+static int scripted_name(void *context, const char *name, int *error_out)
 {
     (void)name;
-    return stub_result(context, error_out);
+    return scripted_result(context, error_out);
 }
 
-static int stub_list(void *context, const char *folder,
-                     int (*found)(void *found_context, const char *name, uint64_t object_size),
-                     void *found_context, int *error_out)
+static int scripted_list(void *context, const char *folder,
+                         int (*found)(void *found_context, const char *name, uint64_t object_size),
+                         void *found_context, int *error_out)
 {
     (void)folder, (void)found, (void)found_context;
-    return stub_result(context, error_out);
+    return scripted_result(context, error_out);
 }
 
-static int stub_lock(void *context, int exclusive, strata_bytes owner, strata_buffer *holder_out,
-                     int *error_out)
+static int scripted_lock(void *context, int exclusive, strata_bytes owner,
+                         strata_buffer *holder_out, int *error_out)
 {
     (void)exclusive, (void)owner;
-    const struct stub *stub = context;
-    holder_out->size = strlen(stub->holder);
+    const struct scripted *scripted = context;
+    holder_out->size = strlen(scripted->holder);
     assert_true(holder_out->size <= holder_out->capacity);
-    memcpy(holder_out->data, stub->holder, holder_out->size);
-    return stub_result(context, error_out);
+    memcpy(holder_out->data, scripted->holder, holder_out->size);
+    return scripted_result(context, error_out);
 }
 
-static void stub_init(struct stub *stub, int effect, int error)
+static void scripted_init(struct scripted *scripted, int effect, int error)
 {
-    *stub = (struct stub){.effect = effect, .error = error};
-    stub->backend = (strata_backend){.size = sizeof(strata_backend),
-                                     .context = stub,
-                                     .create = stub_create,
-                                     .open = stub_open,
-                                     .close = stub_close,
-                                     .read = stub_read,
-                                     .append = stub_append,
-                                     .sync = stub_sync,
-                                     .sync_names = stub_name,
-                                     .remove = stub_name,
-                                     .list = stub_list,
-                                     .lock = stub_lock};
+    *scripted = (struct scripted){.effect = effect, .error = error};
+    scripted->backend = (strata_backend){.size = sizeof(strata_backend),
+                                         .context = scripted,
+                                         .create = scripted_create,
+                                         .open = scripted_open,
+                                         .close = scripted_close,
+                                         .read = scripted_read,
+                                         .append = scripted_append,
+                                         .sync = scripted_sync,
+                                         .sync_names = scripted_name,
+                                         .remove = scripted_name,
+                                         .list = scripted_list,
+                                         .lock = scripted_lock};
 }
 
 static int find_nothing(void *context, const char *name, uint64_t size)
@@ -153,12 +153,12 @@ static void errors_become_statuses_that_name_the_object(void **state)
         {STRATA_EFFECT_UNKNOWN, ENOSPC, STRATA_NO_SPACE},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct stub stub;
-        stub_init(&stub, STRATA_EFFECT_DONE, 0);
+        struct scripted scripted;
+        scripted_init(&scripted, STRATA_EFFECT_DONE, 0);
         struct object object;
-        assert_int_equal(object_create(&stub.backend, "wal/1", 0, &object), STRATA_OK);
-        stub.effect = cases[i].effect;
-        stub.error = cases[i].error;
+        assert_int_equal(object_create(&scripted.backend, "wal/1", 0, &object), STRATA_OK);
+        scripted.effect = cases[i].effect;
+        scripted.error = cases[i].error;
         object.appended = 512;
 
         struct object other = {0};
@@ -166,15 +166,15 @@ static void errors_become_statuses_that_name_the_object(void **state)
         size_t size = 0;
         char holder[8];
         const strata_status statuses[] = {
-            object_create(&stub.backend, "wal/1", 0, &other),
-            object_open(&stub.backend, "wal/1", &other),
+            object_create(&scripted.backend, "wal/1", 0, &other),
+            object_open(&scripted.backend, "wal/1", &other),
             object_read(&object, 512, &byte, 1),
             object_read_some(&object, 512, &byte, 1, &size),
             object_sync(&object),
-            backend_remove(&stub.backend, "wal/1"),
-            backend_list(&stub.backend, "wal", find_nothing, NULL),
-            backend_sync_names(&stub.backend, "wal"),
-            backend_lock(&stub.backend, NULL, true, bytes_of(NULL, 0), holder, sizeof(holder)),
+            backend_remove(&scripted.backend, "wal/1"),
+            backend_list(&scripted.backend, "wal", find_nothing, NULL),
+            backend_sync_names(&scripted.backend, "wal"),
+            backend_lock(&scripted.backend, NULL, true, bytes_of(NULL, 0), holder, sizeof(holder)),
             object_append(&object, bytes_of(&byte, 1)),
         };
         for (size_t j = 0; j < sizeof(statuses) / sizeof(statuses[0]); j++)
@@ -196,52 +196,52 @@ static void errors_become_statuses_that_name_the_object(void **state)
 static void errors_of_paths_are_explained(void **state)
 {
     (void)state;
-    struct stub stub;
+    struct scripted scripted;
     struct object object;
-    stub_init(&stub, STRATA_EFFECT_NONE, ENOTDIR);
-    assert_int_equal(object_create(&stub.backend, "wal/1", 0, &object), STRATA_IO);
+    scripted_init(&scripted, STRATA_EFFECT_NONE, ENOTDIR);
+    assert_int_equal(object_create(&scripted.backend, "wal/1", 0, &object), STRATA_IO);
     assert_string_equal(strata_error_message(),
                         "wal/1 cannot be created: the root, or a folder in it, is not a directory");
-    stub.error = ELOOP;
-    assert_int_equal(object_open(&stub.backend, "wal/1", &object), STRATA_IO);
+    scripted.error = ELOOP;
+    assert_int_equal(object_open(&scripted.backend, "wal/1", &object), STRATA_IO);
     assert_string_equal(strata_error_message(), "wal/1 cannot be opened: it is a symbolic link");
-    assert_int_equal(backend_sync_names(&stub.backend, ""), STRATA_IO);
+    assert_int_equal(backend_sync_names(&scripted.backend, ""), STRATA_IO);
     assert_non_null(strstr(strata_error_message(), "the root cannot be synced"));
 }
 
 static void taken_and_missing_names_have_statuses_of_their_own(void **state)
 {
     (void)state;
-    struct stub stub;
+    struct scripted scripted;
     struct object object = {0};
-    stub_init(&stub, STRATA_EFFECT_TAKEN, EEXIST);
-    assert_int_equal(object_create(&stub.backend, "wal/1", 0, &object), STRATA_EXISTS);
+    scripted_init(&scripted, STRATA_EFFECT_TAKEN, EEXIST);
+    assert_int_equal(object_create(&scripted.backend, "wal/1", 0, &object), STRATA_EXISTS);
     assert_string_equal(strata_error_message(), "wal/1 exists already");
-    stub.effect = STRATA_EFFECT_MISSING;
-    assert_int_equal(object_open(&stub.backend, "wal/1", &object), STRATA_NOT_FOUND);
+    scripted.effect = STRATA_EFFECT_MISSING;
+    assert_int_equal(object_open(&scripted.backend, "wal/1", &object), STRATA_NOT_FOUND);
     assert_string_equal(strata_error_message(), "wal/1 does not exist");
-    assert_int_equal(backend_remove(&stub.backend, "wal/1"), STRATA_OK);
-    assert_int_equal(backend_list(&stub.backend, "wal", find_nothing, NULL), STRATA_OK);
+    assert_int_equal(backend_remove(&scripted.backend, "wal/1"), STRATA_OK);
+    assert_int_equal(backend_list(&scripted.backend, "wal", find_nothing, NULL), STRATA_OK);
     assert_null(object.handle);
 }
 
 static void an_object_that_ends_early_is_corrupt(void **state)
 {
     (void)state;
-    struct stub stub;
+    struct scripted scripted;
     struct object object;
     uint8_t bytes[8];
     size_t size = 77;
-    stub_init(&stub, STRATA_EFFECT_DONE, 0);
-    assert_int_equal(object_open(&stub.backend, "tables/00/1", &object), STRATA_OK);
+    scripted_init(&scripted, STRATA_EFFECT_DONE, 0);
+    assert_int_equal(object_open(&scripted.backend, "tables/00/1", &object), STRATA_OK);
     assert_int_equal(object.size, 1234);
-    stub.read_size = 3;
+    scripted.read_size = 3;
     assert_int_equal(object_read_some(&object, 40, bytes, sizeof(bytes), &size), STRATA_OK);
     assert_int_equal(size, 3);
     assert_int_equal(object_read(&object, 40, bytes, sizeof(bytes)), STRATA_CORRUPT);
     assert_non_null(strstr(strata_error_message(), "tables/00/1 is cut short"));
     assert_int_equal(detail().offset, 40);
-    stub.read_size = sizeof(bytes) + 1;
+    scripted.read_size = sizeof(bytes) + 1;
     assert_int_equal(object_read(&object, 40, bytes, sizeof(bytes)), STRATA_IO);
     object_close(&object);
 }
@@ -249,13 +249,13 @@ static void an_object_that_ends_early_is_corrupt(void **state)
 static void closing_twice_or_nothing_is_fine(void **state)
 {
     (void)state;
-    struct stub stub;
-    stub_init(&stub, STRATA_EFFECT_DONE, 0);
+    struct scripted scripted;
+    scripted_init(&scripted, STRATA_EFFECT_DONE, 0);
     struct object object;
-    assert_int_equal(object_open(&stub.backend, "wal/1", &object), STRATA_OK);
+    assert_int_equal(object_open(&scripted.backend, "wal/1", &object), STRATA_OK);
     object_close(&object);
     object_close(&object);
-    assert_int_equal(stub.closed, 1);
+    assert_int_equal(scripted.closed, 1);
     struct object none = {0};
     object_close(&none);
 }
@@ -263,44 +263,45 @@ static void closing_twice_or_nothing_is_fine(void **state)
 static void appending_nothing_asks_nobody(void **state)
 {
     (void)state;
-    struct stub stub;
-    stub_init(&stub, STRATA_EFFECT_DONE, 0);
+    struct scripted scripted;
+    scripted_init(&scripted, STRATA_EFFECT_DONE, 0);
     struct object object;
-    assert_int_equal(object_create(&stub.backend, "wal/1", 0, &object), STRATA_OK);
-    stub.effect = STRATA_EFFECT_NONE;
-    const int calls = stub.calls;
+    assert_int_equal(object_create(&scripted.backend, "wal/1", 0, &object), STRATA_OK);
+    scripted.effect = STRATA_EFFECT_NONE;
+    const int calls = scripted.calls;
     assert_int_equal(object_append(&object, bytes_of(NULL, 0)), STRATA_OK);
-    assert_int_equal(stub.calls, calls);
+    assert_int_equal(scripted.calls, calls);
 }
 
 static void a_taken_lock_is_busy_and_tells_the_holder(void **state)
 {
     (void)state;
-    struct stub stub;
-    stub_init(&stub, STRATA_EFFECT_TAKEN, 0);
+    struct scripted scripted;
+    scripted_init(&scripted, STRATA_EFFECT_TAKEN, 0);
     const char *text = "pid 17\non \x01host";
-    memcpy(stub.holder, text, strlen(text));
+    memcpy(scripted.holder, text, strlen(text));
     char holder[64];
     const struct bytes owner = bytes_of("me", 2);
-    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, holder, sizeof(holder)),
+    assert_int_equal(backend_lock(&scripted.backend, NULL, true, owner, holder, sizeof(holder)),
                      STRATA_BUSY);
     assert_string_equal(holder, text);
     assert_string_equal(strata_error_message(), "another owner has the database: pid 17 on  host");
     assert_int_equal(detail().retry, STRATA_RETRY_LATER);
 
-    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, holder, 4), STRATA_BUSY);
+    assert_int_equal(backend_lock(&scripted.backend, NULL, true, owner, holder, 4), STRATA_BUSY);
     assert_string_equal(holder, "pid");
-    memset(stub.holder, 0, sizeof(stub.holder));
-    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, holder, sizeof(holder)),
+    memset(scripted.holder, 0, sizeof(scripted.holder));
+    assert_int_equal(backend_lock(&scripted.backend, NULL, true, owner, holder, sizeof(holder)),
                      STRATA_BUSY);
     assert_string_equal(holder, "");
-    memset(stub.holder, 'x', sizeof(stub.holder) - 1);
+    memset(scripted.holder, 'x', sizeof(scripted.holder) - 1);
     char all[200];
-    assert_int_equal(backend_lock(&stub.backend, NULL, true, owner, all, sizeof(all)), STRATA_BUSY);
-    assert_int_equal(strlen(all), sizeof(stub.holder) - 1);
+    assert_int_equal(backend_lock(&scripted.backend, NULL, true, owner, all, sizeof(all)),
+                     STRATA_BUSY);
+    assert_int_equal(strlen(all), sizeof(scripted.holder) - 1);
 
-    stub.effect = STRATA_EFFECT_MISSING;
-    assert_int_equal(backend_lock(&stub.backend, NULL, false, owner, holder, sizeof(holder)),
+    scripted.effect = STRATA_EFFECT_MISSING;
+    assert_int_equal(backend_lock(&scripted.backend, NULL, false, owner, holder, sizeof(holder)),
                      STRATA_NOT_FOUND);
 }
 
@@ -588,19 +589,19 @@ static void one_owner_or_readers_hold_the_lock(void **state)
     on_each_backend(lock_and_unlock);
 }
 
-static uint8_t stub_bytes[16384];
+static uint8_t scripted_bytes[16384];
 
 /* Gives `read_size` bytes. */
-static int stub_ring(void *context, const char *name, uint64_t size, strata_object **out,
-                     void **bytes_out, uint64_t *size_out, int *error_out)
+static int scripted_ring(void *context, const char *name, uint64_t size, strata_object **out,
+                         void **bytes_out, uint64_t *size_out, int *error_out)
 {
-    const struct stub *stub = context;
+    const struct scripted *scripted = context;
     assert_string_equal(name, "wal/ring");
-    assert_int_equal(size, sizeof(stub_bytes));
-    *out = stub_handle(context);
-    *bytes_out = stub_bytes;
-    *size_out = stub->read_size;
-    return stub_result(context, error_out);
+    assert_int_equal(size, sizeof(scripted_bytes));
+    *out = scripted_handle(context);
+    *bytes_out = scripted_bytes;
+    *size_out = scripted->read_size;
+    return scripted_result(context, error_out);
 }
 
 static void a_ring_is_taken_only_from_those_who_give_one(void **state)
@@ -617,24 +618,24 @@ static void a_ring_is_taken_only_from_those_who_give_one(void **state)
         {STRATA_EFFECT_UNKNOWN, 0, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct stub stub;
+        struct scripted scripted;
         struct ring ring;
-        stub_init(&stub, cases[i].effect, EIO);
-        ring_open(&stub.backend, "wal/ring", sizeof(stub_bytes), &ring);
+        scripted_init(&scripted, cases[i].effect, EIO);
+        ring_open(&scripted.backend, "wal/ring", sizeof(scripted_bytes), &ring);
         assert_null(ring.bytes); /* There is no such verb. */
-        stub.backend.ring = stub_ring;
-        stub.backend.size = offsetof(strata_backend, ring);
-        ring_open(&stub.backend, "wal/ring", sizeof(stub_bytes), &ring);
+        scripted.backend.ring = scripted_ring;
+        scripted.backend.size = offsetof(strata_backend, ring);
+        ring_open(&scripted.backend, "wal/ring", sizeof(scripted_bytes), &ring);
         assert_null(ring.bytes); /* It is beyond what the caller knew. */
-        assert_int_equal(stub.calls, 0);
-        stub.backend.size = sizeof(strata_backend);
-        stub.read_size = cases[i].given;
-        ring_open(&stub.backend, "wal/ring", 0, &ring);
+        assert_int_equal(scripted.calls, 0);
+        scripted.backend.size = sizeof(strata_backend);
+        scripted.read_size = cases[i].given;
+        ring_open(&scripted.backend, "wal/ring", 0, &ring);
         assert_null(ring.bytes);
-        ring_open(&stub.backend, "wal/ring", sizeof(stub_bytes), &ring);
+        ring_open(&scripted.backend, "wal/ring", sizeof(scripted_bytes), &ring);
         assert_int_equal(ring.bytes != NULL, cases[i].usable);
         ring_close(&ring);
-        assert_int_equal(stub.closed, cases[i].effect == STRATA_EFFECT_DONE);
+        assert_int_equal(scripted.closed, cases[i].effect == STRATA_EFFECT_DONE);
     }
 }
 

@@ -302,6 +302,19 @@ static void snapshots_show_one_moment_in_memory(void **state)
     run_all(&options, ":memory:");
 }
 
+/* Frames are found without locks there. */
+static void snapshots_show_one_moment_under_a_large_budget(void **state)
+{
+    (void)state;
+    struct simdisk *disk = simdisk_create();
+    const strata_open_options options = {.size = sizeof(options),
+                                         .background_threads = 2,
+                                         .memory_budget_bytes = 16 << 20,
+                                         .backend = simdisk_backend(disk)};
+    run_all(&options, "db");
+    simdisk_destroy(disk);
+}
+
 static void snapshots_show_one_moment_on_a_disk(void **state)
 {
     (void)state;
@@ -332,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(snapshots_show_one_moment_in_memory),
         cmocka_unit_test(snapshots_show_one_moment_on_a_disk),
+        cmocka_unit_test(snapshots_show_one_moment_under_a_large_budget),
         cmocka_unit_test(snapshots_show_one_moment_while_threads_maintain_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

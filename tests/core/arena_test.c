@@ -57,47 +57,9 @@ static void a_large_piece_may_come_first(void **state)
     assert_non_null(arena_take(&arena, 2 * CHUNK));
     assert_non_null(arena_take(&arena, 8));
     assert_non_null(arena_take(&arena, 2 * CHUNK));
-    arena_reset(&arena);
-    assert_int_equal(arena.total_bytes, CHUNK);
+    assert_int_equal(counted.bytes, arena.total_bytes);
     arena_release(&arena);
     test_heap_assert_empty(&counted);
-}
-
-static void a_reset_keeps_one_ordinary_chunk(void **state)
-{
-    (void)state;
-    struct test_heap counted;
-    const strata_allocator allocator = test_heap_init(&counted);
-    struct arena arena;
-    arena_init(&arena, &allocator, CHUNK);
-    arena_reset(&arena);
-    for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 100; i++)
-            assert_non_null(arena_take(&arena, 100));
-        assert_non_null(arena_take(&arena, 5 * CHUNK));
-        arena_reset(&arena);
-        assert_int_equal(counted.blocks, 1);
-        assert_int_equal(counted.bytes, CHUNK);
-        assert_int_equal(arena.total_bytes, CHUNK);
-    }
-    const uint64_t requests = counted.requests;
-    assert_non_null(arena_take(&arena, 100));
-    assert_int_equal(counted.requests, requests);
-    arena_release(&arena);
-    test_heap_assert_empty(&counted);
-}
-
-static void without_an_ordinary_chunk_a_reset_keeps_nothing(void **state)
-{
-    (void)state;
-    struct test_heap counted;
-    const strata_allocator allocator = test_heap_init(&counted);
-    struct arena arena;
-    arena_init(&arena, &allocator, CHUNK);
-    assert_non_null(arena_take(&arena, 2 * CHUNK));
-    arena_reset(&arena);
-    test_heap_assert_empty(&counted);
-    arena_release(&arena);
 }
 
 static void a_piece_of_no_bytes_is_not_null(void **state)
@@ -149,8 +111,6 @@ int main(void)
         cmocka_unit_test(pieces_are_aligned_and_keep_their_content),
         cmocka_unit_test(a_large_piece_gets_a_chunk_of_its_own),
         cmocka_unit_test(a_large_piece_may_come_first),
-        cmocka_unit_test(a_reset_keeps_one_ordinary_chunk),
-        cmocka_unit_test(without_an_ordinary_chunk_a_reset_keeps_nothing),
         cmocka_unit_test(a_piece_of_no_bytes_is_not_null),
         cmocka_unit_test(no_memory_gives_null_and_changes_nothing),
         cmocka_unit_test(a_size_beyond_all_memory_is_refused),

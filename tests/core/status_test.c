@@ -37,7 +37,6 @@ static void a_failure_clears_the_detail_of_the_one_before(void **state)
     failure_system(EIO);
     failure_outcome(STRATA_COMMIT_UNKNOWN, 77);
     failure_holder(123, 456);
-    failure_retry(STRATA_RETRY_REOPEN);
     strata_error error = detail();
     assert_string_equal(error.object, "wal/1");
     assert_int_equal(error.offset, 4096);
@@ -46,7 +45,6 @@ static void a_failure_clears_the_detail_of_the_one_before(void **state)
     assert_int_equal(error.version, 77);
     assert_int_equal(error.holder_pid, 123);
     assert_int_equal(error.holder_since_us, 456);
-    assert_int_equal(error.retry, STRATA_RETRY_REOPEN);
 
     (void)failure(STRATA_INVALID, "no");
     const strata_error cleared = {

@@ -53,7 +53,7 @@ static void delete_root(struct root *root)
 
 static strata_status load(struct root *root)
 {
-    arena_reset(&root->arena);
+    arena_release(&root->arena);
     return manifests_load(&root->manifests, &root->disk.backend, &heap, &root->arena, &root->found,
                           &root->loaded);
 }

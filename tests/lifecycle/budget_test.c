@@ -168,6 +168,34 @@ static void scans_stay_within_it(void **state)
     lab_destroy(&lab);
 }
 
+/* From 16 MiB on the cache is a large one. */
+static void a_large_cache_stays_within_it(void **state)
+{
+    (void)state;
+    struct lab lab;
+    struct random random = {.state = 3};
+    char key[32];
+    lab_create(&lab);
+    lab.options.memory_budget = 16 << 20;
+    lab_open(&lab);
+    assert_true(lab.store->cache.large);
+    for (unsigned i = 0; i < 40000; i++) {
+        put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 30000,
+                     i % 500 == 0 ? 60000 : 400 + random_next(&random) % 1000);
+        snprintf(key, sizeof(key), "key-%08u", (unsigned)(random_next(&random) % 30000));
+        (void)lab_get(&lab, BRANCH_MAIN, key, UINT64_MAX);
+    }
+    assert_true(cache_misses(&lab.store->cache) > 1000);
+    check_peak(&lab, "large cache");
+    lab_compact(&lab);
+    for (unsigned i = 0; i < 30000; i++) {
+        snprintf(key, sizeof(key), "key-%08u", (unsigned)(random_next(&random) % 30000));
+        (void)lab_get(&lab, BRANCH_MAIN, key, UINT64_MAX);
+    }
+    check_peak(&lab, "compacted");
+    lab_destroy(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +206,7 @@ int main(void)
         cmocka_unit_test(flushing_after_every_write_stays_within_it),
         cmocka_unit_test(reading_a_long_log_stays_within_it),
         cmocka_unit_test(scans_stay_within_it),
+        cmocka_unit_test(a_large_cache_stays_within_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,6 +95,35 @@ static void check_get(struct chaos *chaos, const struct storage_view *view, int 
         assert_string_equal(found == NULL ? "nothing" : found, value_text(expected));
 }
 
+/* Several keys at once, some of them twice. */
+static void check_get_many(struct chaos *chaos, const struct storage_view *view, int branch,
+                           uint64_t version, int space)
+{
+    static char texts[STORAGE_BATCH_MAX][400];
+    struct store_reader *reader = &chaos->fixture.reader;
+    struct bytes keys[STORAGE_BATCH_MAX];
+    struct storage_row rows[STORAGE_BATCH_MAX];
+    int drawn[STORAGE_BATCH_MAX];
+    const uint32_t count = (uint32_t)below(chaos, STORAGE_BATCH_MAX + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        drawn[i] = (int)below(chaos, ORACLE_KEYS);
+        snprintf(texts[i], sizeof(texts[i]), "%s", key_text(drawn[i]));
+        keys[i] = bytes_of(texts[i], strlen(texts[i]));
+    }
+    struct storage_space *sought = fixture_space(&chaos->fixture, space_name(space));
+    storage_enter(reader);
+    assert_int_equal(storage_get_many(reader, view, sought, KIND_KV, keys, count, rows), STRATA_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        const int expected = oracle_get(&chaos->oracle, branch, version, space, drawn[i]);
+        assert_int_equal(rows[i].found, expected != 0);
+        if (rows[i].found)
+            assert_true(bytes_equal(rows[i].row.value,
+                                    bytes_of(value_text(expected), strlen(value_text(expected)))));
+        storage_unpin(reader, &rows[i]);
+    }
+    storage_leave(reader);
+}
+
 static void check_scan(struct chaos *chaos, const struct storage_view *view, int branch,
                        uint64_t version, int space, bool reverse)
 {
@@ -180,6 +209,7 @@ static void check_point(struct chaos *chaos)
     const int space = (int)below(chaos, ORACLE_SPACES);
     for (unsigned i = 0; i < CHECK_GETS; i++)
         check_get(chaos, &view, branch, version, space, (int)below(chaos, ORACLE_KEYS));
+    check_get_many(chaos, &view, branch, version, space);
     check_scan(chaos, &view, branch, version, space, below(chaos, 2) == 0);
     check_history(chaos, &view, branch, version, space, (int)below(chaos, ORACLE_KEYS));
     check_log(chaos, handle, branch, version);

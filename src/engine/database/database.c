@@ -1,21 +1,19 @@
-#define _GNU_SOURCE
-
 #include "engine/database/database.h"
 
+#include "core/process.h"
 #include "engine/database/point.h"
 
 #include <assert.h>
-#include <unistd.h>
 
 enum { VISIBLE_POLL_US = 1000 };
 
 uint64_t database_default_budget(void)
 {
     const uint64_t most = (uint64_t)256 << 20, least = (uint64_t)1 << 20;
-    const long pages = sysconf(_SC_PHYS_PAGES), page_size = sysconf(_SC_PAGESIZE);
-    if (pages <= 0 || page_size <= 0)
+    const uint64_t main_memory = process_main_memory();
+    const uint64_t quarter = main_memory / 4;
+    if (main_memory == 0)
         return most;
-    const uint64_t quarter = (uint64_t)pages * (uint64_t)page_size / 4;
     return quarter > most ? most : quarter < least ? least : quarter;
 }
 
