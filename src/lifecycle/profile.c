@@ -11,9 +11,9 @@ static uint64_t ring_size(uint64_t size)
     return size / (2 * RING_PAGE_SIZE) * (2 * RING_PAGE_SIZE);
 }
 
-/* A quarter of the budget for the cache (a fifth of a small one, in which the longest keys count),
- * three eighths for memtables, the rest for jobs, transactions, and held values, of which the log's
- * ring takes its part. */
+/* Three eighths of the budget for memtables, a quarter for held values and the log's ring, an eighth for
+ * jobs and transactions. None of them needs all of a large budget: the cache gets what is left, which
+ * is a quarter at least. (Of a small budget it gets a fifth: there the longest keys count.) */
 void profile_fill(struct profile *profile, uint64_t budget)
 {
     const uint64_t kib = 1024;
@@ -25,7 +25,6 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .memtable_count_max = small ? 1 : 2,
         /* At most a huge page, which core/memory.c asks for. */
         .memtable_chunk = (size_t)between(16 * kib, budget / 64, 2 * mib),
-        .cache_bytes = (size_t)between(64 * kib, budget / (small ? 5 : 4), (uint64_t)SIZE_MAX / 4),
         .unit_size = 4096,
         .frame_size = small ? 4096 : 16384,
         .with_buckets = !small,
@@ -35,10 +34,14 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .ring_bytes = small ? 0 : ring_size(between(0, budget / 16, 4 * mib)),
         .merge_sources_max = small ? 12 : JOB_INPUTS_MAX,
         .output_bytes = (uint32_t)between(32 * kib, budget / 256, 256 * kib),
-        .input_bytes = budget / 32,
+        .input_bytes = between(0, budget / 32, 8 * mib),
         .step_charge = between(32 * kib, budget / 512, 128 * kib),
     };
-    profile->held_bytes_max = budget / 4 - profile->ring_bytes;
+    const uint64_t held = between(between(0, budget / 4, 64 * mib), budget / 8, budget / 4);
+    const uint64_t memtables = (profile->memtable_count_max + 1) * profile->memtable_charge_max;
+    const uint64_t cache = small ? budget / 5 : budget - memtables - held - budget / 8;
+    profile->held_bytes_max = held - profile->ring_bytes;
+    profile->cache_bytes = (size_t)between(64 * kib, cache, (uint64_t)SIZE_MAX / 4 * 3);
     /* A transaction is in memory up to three times: its own rows, its record, the memtable. */
     profile->batch_bytes_max =
         small ? profile->memtable_charge_max / 2 : profile->memtable_charge_max;

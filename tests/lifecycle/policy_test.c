@@ -296,7 +296,9 @@ static void sizes_follow_from_the_budget(void **state)
         profile_fill(&profile, budget);
         const uint64_t memtables =
             profile.memtable_charge_max * (profile.memtable_count_max + (uint64_t)1);
-        assert_true(profile.cache_bytes + memtables <= budget * 5 / 8);
+        const uint64_t others = memtables + profile.held_bytes_max + profile.ring_bytes;
+        assert_true(profile.cache_bytes + others <= budget - budget / 8);
+        assert_true(profile.cache_bytes >= budget / 6);
         assert_true(profile.batch_bytes_max <= profile.memtable_charge_max);
         assert_true(profile.memtable_chunk <= profile.memtable_charge_max / 2);
         assert_true(profile.segment_bytes_first <= profile.segment_bytes_max);
