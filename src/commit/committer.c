@@ -72,16 +72,18 @@ static void commit_count_up(_Atomic uint64_t *counter, uint64_t by)
 
 /* Inserts the only row of a batch; room was reserved. */
 static void commit_apply_row(struct memtable *memtable, const struct commit_request *request,
-                             uint64_t version, int64_t time_us)
+                             struct memtable_seat *seat, uint64_t version, int64_t time_us)
 {
     const struct batch_row *row = request->row;
     assert(request->rows == 1 && (row->flags & (BATCH_SYSTEM | BATCH_INCREMENT)) == 0);
-    memtable_insert(memtable, &(struct row){.key = request->storage_key,
-                                            .value = row->value,
-                                            .from = version,
-                                            .time_us = time_us,
-                                            .expires_us = batch_row_expiry(row, time_us),
-                                            .kind = row->kind});
+    memtable_insert_at(memtable,
+                       &(struct row){.key = request->storage_key,
+                                     .value = row->value,
+                                     .from = version,
+                                     .time_us = time_us,
+                                     .expires_us = batch_row_expiry(row, time_us),
+                                     .kind = row->kind},
+                       seat);
     memtable_add_commit(memtable, &(struct memtable_commit){.version = version,
                                                             .time_us = time_us,
                                                             .branch = request->branch->id,
@@ -225,12 +227,15 @@ static strata_status commit_append(struct committer *committer, struct commit_re
 {
     const uint64_t version = atomic_load_explicit(&committer->visible, memory_order_relaxed) + 1;
     const size_t batch_end = request->record->length;
+    struct memtable_seat seat;
+    if (request->row != NULL) /* What it fetches comes while the log takes the record. */
+        memtable_approach(committer->active, request->storage_key, request->key_hash, &seat);
     if (committer->wal != NULL)
         TRY(wal_append(committer->wal, version, time_us, request->record));
     buffer_truncate(request->record, batch_end);
     strata_status status = STRATA_OK;
     if (request->row != NULL)
-        commit_apply_row(committer->active, request, version, time_us);
+        commit_apply_row(committer->active, request, &seat, version, time_us);
     else
         status = commit_apply(committer->active, request_batch(request), version, time_us,
                               &committer->key);
@@ -249,6 +254,8 @@ static strata_status commit_append(struct committer *committer, struct commit_re
 static strata_status commit_inside(struct committer *committer, const struct tableset *set,
                                    struct commit_request *request, strata_commit *out)
 {
+    if (request->row != NULL)
+        memtable_expect(committer->active, request->key_hash);
     const int64_t time_us = commit_time(committer);
     strata_status status = STRATA_OK;
     if (request->fill != NULL)

@@ -44,6 +44,7 @@ struct commit_request {
     /* NULL, or the batch's only row with its storage key, so that it need not be decoded again. */
     const struct batch_row *row;
     struct bytes storage_key;
+    uint64_t key_hash;     /* hash64 of that. */
     uint64_t since;        /* STRATA_CONFLICT if a row of the batch was written after it. */
     bool check;            /* Whether to look. */
     bool increments;       /* The batch has rows with BATCH_INCREMENT. */

@@ -12,6 +12,9 @@ static inline void prefetch(const void *at)
 {
 #if defined(__GNUC__)
     __builtin_prefetch(at);
+    /* Without this, gcc takes a function that only fetches for one that does nothing, and drops calls
+     * of it. */
+    __asm__ __volatile__("");
 #else
     (void)at;
 #endif

@@ -1,5 +1,7 @@
 #include "storage/storage_inner.h"
 
+#include "core/hash.h"
+
 #include <assert.h>
 
 /* ---- what a commit is made of ---- */
@@ -292,6 +294,7 @@ static void single_offer_row(struct single_commit *single, struct commit_request
         memcpy(single->key + KEY_PREFIX_SIZE, key.data, key.length);
     request->row = &single->row;
     request->storage_key = bytes_of(single->key, KEY_PREFIX_SIZE + key.length);
+    request->key_hash = hash64(request->storage_key, 0);
 }
 
 static strata_status single_fill(void *context, const struct tableset *set, uint64_t version,

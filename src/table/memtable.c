@@ -2,6 +2,7 @@
 
 #include "core/hash.h"
 #include "core/memory.h"
+#include "core/prefetch.h"
 #include "table/memtable_node.h"
 
 #include <assert.h>
@@ -247,46 +248,65 @@ static void memtable_begin_hash(struct memtable *memtable)
     memtable_hash_open(&memtable->hash);
 }
 
-/* The newest version of a key, 0 if there is none; then `place` is complete. */
-static uint32_t memtable_look(struct memtable *memtable, struct bytes key, uint64_t hash,
-                              struct memtable_place *place)
+void memtable_expect(const struct memtable *memtable, uint64_t hash)
+{
+    if (memtable->hash.writing != NULL)
+        memtable_hash_prefetch_place(&memtable->hash, hash);
+}
+
+void memtable_approach(struct memtable *memtable, struct bytes key, uint64_t hash,
+                       struct memtable_seat *seat)
+{
+    memtable_check(memtable);
+    const bool hashed = memtable->hash.writing != NULL;
+    seat->hash = hash;
+    seat->guess = (struct hash_guess){.name = 0};
+    seat->near = !hashed || memtable->grows;
+    if (hashed)
+        memtable_hash_prefetch_bucket(&memtable->hash, hash);
+    /* The way through the tree, most of it in the cache, takes as long as the line of the table. */
+    if (seat->near)
+        memtable_tree_approach(&memtable->tree, key, &seat->place);
+    if (hashed)
+        seat->guess = memtable_hash_guess(&memtable->hash, hash);
+    if (seat->guess.name != 0)
+        prefetch_bytes(region_at(&memtable->region, seat->guess.name),
+                       sizeof(struct memtable_node) + sizeof(struct memtable_later) + key.length);
+}
+
+/* The newest version of a key, 0 if there is none; then the place is complete. */
+static uint32_t memtable_look(struct memtable *memtable, struct bytes key,
+                              struct memtable_seat *seat)
 {
     struct hash_found found = {.unsure = true};
-    const bool hashed = memtable->hash.writing != NULL;
-    if (hashed)
-        memtable_prefetch(memtable, hash);
-    /* The way through the tree, most of it in the cache, takes as long as the line of the table. */
-    const bool near = !hashed || memtable->grows;
-    if (near)
-        memtable_tree_approach(&memtable->tree, key, place);
-    if (hashed)
-        found = memtable_hash_find(&memtable->hash, key, hash);
+    if (memtable->hash.writing != NULL && !seat->guess.absent)
+        found = memtable_hash_find(&memtable->hash, key, seat->hash);
     if (found.name != 0)
         return found.name;
-    if (!near)
-        memtable_tree_approach(&memtable->tree, key, place);
-    const uint32_t first = memtable_tree_arrive(&memtable->tree, place);
-    assert(first == 0 || found.unsure);
+    if (!seat->near)
+        memtable_tree_approach(&memtable->tree, key, &seat->place);
+    const uint32_t first = memtable_tree_arrive(&memtable->tree, &seat->place);
+    assert(first == 0 || (found.unsure && !seat->guess.absent));
     return first == 0 ? 0 : node_link(node_at(&memtable->region, first));
 }
 
-void memtable_insert(struct memtable *memtable, const struct row *row)
+void memtable_insert_at(struct memtable *memtable, const struct row *row,
+                        struct memtable_seat *seat)
 {
     memtable_check(memtable);
     assert(row->key.length >= KEY_PREFIX_SIZE);
     assert(row->key.length <= STORAGE_KEY_SIZE_MAX);
     assert(row->value.length <= INLINE_VALUE_SIZE_MAX);
     assert(row->to == 0);
+    assert(memtable->hash.writing == NULL || seat->hash == hash64(row->key, 0));
 
-    struct memtable_place place;
     const size_t hash_bytes = memtable->hash.bytes;
-    const uint64_t hash = memtable->hash.writing != NULL ? hash64(row->key, 0) : 0;
-    const uint32_t newest = memtable_look(memtable, row->key, hash, &place);
+    const uint32_t newest = memtable_look(memtable, row->key, seat);
     memtable->grows = newest == 0;
     if (newest != 0)
-        memtable_insert_later(memtable, row, hash, newest);
+        memtable_insert_later(memtable, row, seat->hash, newest);
     else
-        memtable_insert_first(memtable, row, hash, &place);
+        memtable_insert_first(memtable, row, seat->hash, &seat->place);
     if (memtable->hash.writing == NULL && memtable->key_count >= MEMTABLE_HASHED_KEYS &&
         memtable->key_count % MEMTABLE_HASHED_KEYS == 0)
         memtable_begin_hash(memtable);
@@ -294,6 +314,14 @@ void memtable_insert(struct memtable *memtable, const struct row *row)
         memtable_count_memory(memtable);
     memtable_count_up(&memtable->charge, row_charge(row));
     memtable_count_up(&memtable->rows, 1);
+}
+
+void memtable_insert(struct memtable *memtable, const struct row *row)
+{
+    struct memtable_seat seat;
+    const uint64_t hash = memtable->hash.writing != NULL ? hash64(row->key, 0) : 0;
+    memtable_approach(memtable, row->key, hash, &seat);
+    memtable_insert_at(memtable, row, &seat);
 }
 
 /* ---- commits ---- */

@@ -74,8 +74,27 @@ STRATA_CHECKED strata_status memtable_reserve_rows(struct memtable *memtable, si
 STRATA_CHECKED strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t bytes,
                                               size_t message_bytes);
 
+/* Where the next row goes, until it is inserted. */
+struct memtable_seat {
+    uint64_t hash; /* hash64(key, 0) */
+    bool near;     /* `place` leads to the leaf. */
+    struct hash_guess guess;
+    struct memtable_place place;
+};
+
+/* An insert waits for memory that is seldom near, one line leading to the next. Who has other work
+ * to do before it does some of that between these steps: what each of them fetches has then come when the
+ * next one needs it. No row is inserted in between. The key is borrowed. */
+void memtable_expect(const struct memtable *memtable, uint64_t hash);
+void memtable_approach(struct memtable *memtable, struct bytes key, uint64_t hash,
+                       struct memtable_seat *seat);
+
 /* Copies the row; reserved before; `to` is 0, `from` is above that of every row of the key that is
  * there, and not below first_version. */
+void memtable_insert_at(struct memtable *memtable, const struct row *row,
+                        struct memtable_seat *seat);
+
+/* All of these steps. */
 void memtable_insert(struct memtable *memtable, const struct row *row);
 
 /* Nothing will be inserted any more: gives back what was reserved. */

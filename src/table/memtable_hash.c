@@ -240,6 +240,35 @@ static struct hash_segment *hash_segment_of(const struct memtable_hash *hash, ui
                                 memory_order_relaxed);
 }
 
+void memtable_hash_prefetch_place(const struct memtable_hash *hash, uint64_t value)
+{
+    assert(hash->writing != NULL);
+    prefetch(&hash->writing->segments[hash_place(hash->writing, hash_bits(value))]);
+}
+
+void memtable_hash_prefetch_bucket(const struct memtable_hash *hash, uint64_t value)
+{
+    const uint32_t bits = hash_bits(value);
+    struct hash_segment *segment = hash_segment_of(hash, bits);
+    prefetch(hash_bucket_at(segment, hash_home(bits)));
+    prefetch(&segment->count);
+}
+
+struct hash_guess memtable_hash_guess(const struct memtable_hash *hash, uint64_t value)
+{
+    const uint32_t bits = hash_bits(value);
+    const struct hash_bucket *bucket = hash_bucket_at(hash_segment_of(hash, bits), hash_home(bits));
+    struct hash_guess guess = {.name = 0};
+    for (unsigned i = 0; i < HASH_BUCKET_ENTRIES; i++) {
+        if (atomic_load_explicit(&bucket->hashes[i], memory_order_relaxed) == bits)
+            guess.name = atomic_load_explicit(&bucket->names[i], memory_order_relaxed);
+        if (guess.name != 0)
+            return guess;
+    }
+    guess.absent = atomic_load_explicit(&bucket->flags, memory_order_relaxed) == 0;
+    return guess;
+}
+
 static void hash_set_flag(struct hash_bucket *bucket, uint32_t flag)
 {
     const uint32_t flags = atomic_load_explicit(&bucket->flags, memory_order_relaxed);

@@ -222,11 +222,19 @@ static inline unsigned node_search(const struct memtable_tree *tree, const struc
     return node_search_equal(tree, node, low, count, probe, head, equal);
 }
 
-static void node_prefetch(const struct tree_node *node)
+/* What a search of the node at `level` may touch: in inner nodes not the names, which only ties need,
+ * but the children. */
+static inline void node_prefetch(const struct tree_node *node, unsigned level)
 {
     const uint8_t *bytes = (const uint8_t *)node;
-    for (size_t at = 0; at < TREE_LEAF_SIZE; at += TREE_LINE_SIZE)
+    for (size_t at = 0; at < offsetof(struct tree_node, names); at += TREE_LINE_SIZE)
         prefetch(bytes + at);
+    const size_t first =
+        level > 0 ? offsetof(struct tree_node, below) : offsetof(struct tree_node, names);
+    const size_t end = level > 0 ? TREE_INNER_SIZE : TREE_LEAF_SIZE;
+    for (size_t at = first; at < end; at += TREE_LINE_SIZE)
+        prefetch(bytes + at);
+    prefetch(bytes + end - 1);
 }
 
 /* From the root to the leaf that the probe belongs to, or, if `before`, to the one that the last key
@@ -246,7 +254,7 @@ restart:;
         unsigned index = node_search(tree, node, probe, &equal);
         index += equal && !before;
         const struct tree_node *child = tree_at(tree, load_name(&node->below[index]));
-        node_prefetch(child);
+        node_prefetch(child, node->level - 1u);
         if (!node_stayed(node, *sequence))
             goto restart;
         const uint32_t entered = node_enter(child);
@@ -507,7 +515,7 @@ void memtable_tree_approach(struct memtable_tree *tree, struct bytes key,
         place->nodes[level] = node;
         place->index[level] = index;
         node = tree_at(tree, load_name(&node->below[index]));
-        node_prefetch(node);
+        node_prefetch(node, level - 1);
     }
     place->nodes[0] = node;
 }
