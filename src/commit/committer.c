@@ -229,7 +229,7 @@ static strata_status commit_append(struct committer *committer, struct commit_re
     const size_t batch_end = request->record->length;
     struct memtable_seat seat;
     if (request->row != NULL) /* What it fetches comes while the log takes the record. */
-        memtable_approach(committer->active, request->storage_key, request->key_hash, &seat);
+        memtable_approach(committer->active, request->storage_key.length, request->key_hash, &seat);
     if (committer->wal != NULL)
         TRY(wal_append(committer->wal, version, time_us, request->record));
     buffer_truncate(request->record, batch_end);
@@ -254,8 +254,6 @@ static strata_status commit_append(struct committer *committer, struct commit_re
 static strata_status commit_inside(struct committer *committer, const struct tableset *set,
                                    struct commit_request *request, strata_commit *out)
 {
-    if (request->row != NULL)
-        memtable_expect(committer->active, request->key_hash);
     const int64_t time_us = commit_time(committer);
     strata_status status = STRATA_OK;
     if (request->fill != NULL)
@@ -285,6 +283,14 @@ static strata_status commit_locked(struct committer *committer, struct epoch_slo
     status = commit_inside(committer, atomic_load(&committer->tables->current), request, out);
     epoch_leave(slot);
     return status;
+}
+
+void committer_expect(struct committer *committer, struct epoch_slot *slot, uint64_t key_hash)
+{
+    epoch_enter(committer->epochs, slot);
+    const struct tableset *set = atomic_load(&committer->tables->current);
+    memtable_expect(set->memtables[0], key_hash);
+    epoch_leave(slot);
 }
 
 strata_status committer_commit(struct committer *committer, struct epoch_slot *slot,

@@ -63,6 +63,9 @@ STRATA_CHECKED strata_status committer_init(struct committer *committer,
                                             const strata_allocator *allocator);
 void committer_destroy(struct committer *committer);
 
+/* Fetches what a commit of one row will wait for first, while the caller encodes it. */
+void committer_expect(struct committer *committer, struct epoch_slot *slot, uint64_t key_hash);
+
 /* Makes the commit. `slot` is the caller's, for reading. On failure the outcome in the detail says
  * whether it happened. STRATA_CONFLICT, STRATA_HALTED, what make_room and fill give, .... */
 STRATA_CHECKED strata_status committer_commit(struct committer *committer, struct epoch_slot *slot,

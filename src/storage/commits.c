@@ -264,11 +264,11 @@ struct single_commit {
     uint8_t key[SINGLE_KEY_SIZE]; /* Its storage key, if that is short and there are no others. */
 };
 
-static strata_status single_encode(struct single_commit *single, struct commit_request *request)
+/* What the write is in a batch. */
+static void single_describe(struct single_commit *single, struct commit_request *request)
 {
     const struct storage_write *write = &single->write;
-    const struct batch_header header = commit_header(single->options, 1 + single->names.count);
-    const uint32_t number = atomic_load(&write->space->number);
+    const uint32_t number = atomic_load_explicit(&write->space->number, memory_order_acquire);
     single->row = (struct batch_row){.kind = write->row,
                                      .flags = write->flags,
                                      .space = storage_space(number, write->kind),
@@ -276,25 +276,31 @@ static strata_status single_encode(struct single_commit *single, struct commit_r
                                      .value = write->value,
                                      .expires_us = write->expires_us};
     request->user_bytes = batch_row_user_bytes(&single->row);
-    request->rows = header.row_count;
+    request->rows = 1 + single->names.count;
     request->increments = (write->flags & BATCH_INCREMENT) != 0;
+}
+
+static strata_status single_encode(struct single_commit *single, struct commit_request *request)
+{
+    const struct batch_header header = commit_header(single->options, request->rows);
     TRY(record_begin(request->record, &header));
     return batch_row_append(request->record, &single->row);
 }
 
 /* Spares the commit, which holds the lock, to decode the row and to put its storage key together. */
-static void single_offer_row(struct single_commit *single, struct commit_request *request)
+static bool single_offer_row(struct single_commit *single, struct commit_request *request)
 {
     const struct bytes key = single->row.key;
     if (request->rows != 1 || request->increments ||
         key.length > SINGLE_KEY_SIZE - KEY_PREFIX_SIZE || single->options->message != NULL)
-        return;
+        return false;
     key_prefix_store(single->key, request->branch->id, single->row.space);
     if (key.length > 0)
         memcpy(single->key + KEY_PREFIX_SIZE, key.data, key.length);
     request->row = &single->row;
     request->storage_key = bytes_of(single->key, KEY_PREFIX_SIZE + key.length);
     request->key_hash = hash64(request->storage_key, 0);
+    return true;
 }
 
 static strata_status single_fill(void *context, const struct tableset *set, uint64_t version,
@@ -306,6 +312,7 @@ static strata_status single_fill(void *context, const struct tableset *set, uint
         const struct storage_view view = {
             .branch = request->branch, .version = version - 1, .time_us = time_us};
         TRY(single->decide(single->context, &view, &single->write));
+        single_describe(single, request);
         TRY(single_encode(single, request));
     }
     return space_rows_append(&single->names, request->record);
@@ -318,7 +325,8 @@ static void single_applied(void *context, uint64_t version, int64_t time_us)
 }
 
 /* What can be done before the commit lock is taken. */
-static strata_status single_prepare(struct single_commit *single, struct commit_request *request)
+static strata_status single_prepare(struct single_commit *single, struct store_reader *reader,
+                                    struct commit_request *request)
 {
     struct storage *storage = single->names.storage;
     bool unregistered;
@@ -335,9 +343,10 @@ static strata_status single_prepare(struct single_commit *single, struct commit_
     if (unregistered)
         request->applied = single_applied;
     if (single->decide == NULL) {
-        TRY(single_encode(single, request));
-        single_offer_row(single, request);
-        return STRATA_OK;
+        single_describe(single, request);
+        if (single_offer_row(single, request))
+            committer_expect(&storage->store->committer, reader->slot, request->key_hash);
+        return single_encode(single, request);
     }
     /* Only its size counts yet. */
     uint8_t *room;
@@ -371,6 +380,6 @@ strata_status storage_commit_one(struct storage *storage, struct store_reader *r
                                      .sync = options->sync,
                                      .stall_wait_us = options->stall_wait_us,
                                      .context = &single};
-    TRY(single_prepare(&single, &request));
+    TRY(single_prepare(&single, reader, &request));
     return committer_commit(&store->committer, reader->slot, &request, out);
 }

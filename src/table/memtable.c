@@ -7,6 +7,9 @@
 
 #include <assert.h>
 
+/* Memtables of chunks of that size are large. */
+enum { MEMTABLE_LARGE_CHUNK = 1 << 20 };
+
 static size_t memtable_rounded(size_t size)
 {
     return (size + 7) & ~(size_t)7;
@@ -16,14 +19,22 @@ static void memtable_check(const struct memtable *memtable)
 {
     assert(memtable->allocator != NULL);
     assert(memtable->tree.region == &memtable->region);
+    assert(memtable->tree.nodes == &memtable->region || memtable->tree.nodes == &memtable->nodes);
     assert(memtable->first_version > 0);
     (void)memtable;
+}
+
+/* Larger than caches are: the tree has a region of its own, and new keys go down to it step by step. */
+static bool memtable_is_large(const struct memtable *memtable)
+{
+    return memtable->tree.nodes != &memtable->region;
 }
 
 static void memtable_count_memory(struct memtable *memtable)
 {
     atomic_store_explicit(&memtable->memory,
-                          sizeof(*memtable) + memtable->region.total_bytes + memtable->hash.bytes,
+                          sizeof(*memtable) + memtable->region.total_bytes +
+                              memtable->nodes.total_bytes + memtable->hash.bytes,
                           memory_order_relaxed);
 }
 
@@ -37,11 +48,15 @@ strata_status memtable_create(const strata_allocator *allocator, size_t chunk_by
         return failure(STRATA_NO_MEMORY, "no memory for a memtable");
     memtable->allocator = allocator;
     region_init(&memtable->region, allocator, chunk_bytes);
+    region_init(&memtable->nodes, allocator, chunk_bytes);
     memtable_hash_init(&memtable->hash, allocator, &memtable->region);
+    memtable_way_init(&memtable->way);
     memtable->first_version = first_version;
     atomic_init(&memtable->last_version, first_version - 1);
     atomic_init(&memtable->references, 1);
-    if (!memtable_tree_init(&memtable->tree, &memtable->region)) {
+    struct region *nodes =
+        chunk_bytes < MEMTABLE_LARGE_CHUNK ? &memtable->region : &memtable->nodes;
+    if (!memtable_tree_init(&memtable->tree, &memtable->region, nodes)) {
         memtable_drop(memtable);
         return failure(STRATA_NO_MEMORY, "no memory for a memtable");
     }
@@ -67,6 +82,7 @@ void memtable_drop(struct memtable *memtable)
     if (before > 1)
         return;
     memtable_hash_release(&memtable->hash);
+    region_release(&memtable->nodes);
     region_release(&memtable->region);
     release(memtable->allocator, memtable, sizeof(*memtable));
 }
@@ -83,50 +99,50 @@ static struct memtable_commits *memtable_commits_open(const struct memtable *mem
     return count < MEMTABLE_COMMITS_PER_BLOCK ? newest : NULL;
 }
 
-/* What `rows` inserts take at most. False if that is no number. */
-static bool memtable_rows_size(const struct memtable *memtable, size_t rows, size_t bytes,
-                               size_t *out)
+/* Makes sure that what `rows` inserts and `more` bytes take is there. */
+static strata_status memtable_reserve_size(struct memtable *memtable, size_t rows, size_t bytes,
+                                           size_t more)
 {
     /* A split that a row brings about takes less than this. */
     const size_t row_size_max = (size_t)16 * 1024;
-    if (rows > SIZE_MAX / 4 / row_size_max || bytes > SIZE_MAX / 4)
-        return false;
-    *out = rows * NODE_SIZE_MAX + bytes + memtable_tree_reserve(&memtable->tree, rows);
-    return true;
-}
-
-static strata_status memtable_reserve_size(struct memtable *memtable, size_t size)
-{
-    TRY(region_reserve(&memtable->region, size));
+    if (rows > SIZE_MAX / 4 / row_size_max || bytes > SIZE_MAX / 4 || more > SIZE_MAX / 4)
+        return failure(STRATA_NO_MEMORY, "no memory for %zu rows of %zu bytes", rows, bytes);
+    const bool apart = memtable_is_large(memtable);
+    const size_t nodes =
+        memtable_tree_reserve(&memtable->tree, apart ? rows + TREE_KEYS_AHEAD : rows);
+    const size_t size = rows * NODE_SIZE_MAX + bytes + more;
+    strata_status status = STRATA_OK;
+    if (apart)
+        status = region_reserve(&memtable->nodes, nodes);
+    if (status == STRATA_OK)
+        status = region_reserve(&memtable->region, apart ? size : size + nodes);
     memtable_count_memory(memtable);
-    return STRATA_OK;
+    return status;
 }
 
 strata_status memtable_reserve_rows(struct memtable *memtable, size_t rows, size_t bytes)
 {
     memtable_check(memtable);
-    size_t size;
-    if (!memtable_rows_size(memtable, rows, bytes, &size))
-        return failure(STRATA_NO_MEMORY, "no memory for %zu rows of %zu bytes", rows, bytes);
-    return memtable_reserve_size(memtable, size);
+    return memtable_reserve_size(memtable, rows, bytes, 0);
 }
 
 strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t bytes,
                                size_t message_bytes)
 {
     memtable_check(memtable);
-    size_t size;
-    if (!memtable_rows_size(memtable, rows, bytes, &size) || message_bytes > SIZE_MAX / 4)
-        return failure(STRATA_NO_MEMORY, "no memory for %zu rows of %zu bytes", rows, bytes);
-    size += memtable_rounded(message_bytes);
-    if (memtable_commits_open(memtable) == NULL)
-        size += memtable_rounded(sizeof(struct memtable_commits));
-    return memtable_reserve_size(memtable, size);
+    const size_t message =
+        message_bytes > SIZE_MAX / 4 ? message_bytes : memtable_rounded(message_bytes);
+    const bool full = memtable_commits_open(memtable) == NULL;
+    return memtable_reserve_size(
+        memtable, rows, bytes,
+        message + (full ? memtable_rounded(sizeof(struct memtable_commits)) : 0));
 }
 
 void memtable_freeze(struct memtable *memtable)
 {
     memtable_check(memtable);
+    memtable_way_finish(&memtable->way, &memtable->tree);
+    region_trim(&memtable->nodes);
     region_trim(&memtable->region);
     memtable_count_memory(memtable);
 }
@@ -200,6 +216,7 @@ static uint64_t version_jump(const struct region *region, const struct memtable_
     return rank;
 }
 
+/* `place` is complete if there is no hash table. */
 static void memtable_insert_first(struct memtable *memtable, const struct row *row, uint64_t hash,
                                   struct memtable_place *place)
 {
@@ -207,10 +224,20 @@ static void memtable_insert_first(struct memtable *memtable, const struct row *r
     struct memtable_node *node = memtable_node_create(memtable, row, NULL, &name);
     node->stamp |= 1; /* Its rank: it begins the first block. */
     atomic_init(&node->link, name);
-    memtable_tree_insert(&memtable->tree, place, name);
     memtable->key_count++;
-    if (memtable->hash.writing != NULL)
-        memtable_hash_insert(&memtable->hash, hash, name);
+    if (memtable->hash.writing == NULL) {
+        memtable_tree_insert(&memtable->tree, place, name);
+        return;
+    }
+    if (memtable_hash_insert(&memtable->hash, hash, name) && memtable_is_large(memtable)) {
+        memtable_way_put(&memtable->way, &memtable->tree, name);
+        return;
+    }
+    memtable_tree_begin(&memtable->tree, row->key, place);
+    const uint32_t present = memtable_tree_arrive(&memtable->tree, place);
+    assert(present == 0);
+    (void)present;
+    memtable_tree_insert(&memtable->tree, place, name);
 }
 
 /* `newest` is the newest version of the key. */
@@ -250,48 +277,45 @@ static void memtable_begin_hash(struct memtable *memtable)
 
 void memtable_expect(const struct memtable *memtable, uint64_t hash)
 {
-    if (memtable->hash.writing != NULL)
-        memtable_hash_prefetch_place(&memtable->hash, hash);
+    memtable_hash_expect(&memtable->hash, hash);
 }
 
-void memtable_approach(struct memtable *memtable, struct bytes key, uint64_t hash,
+void memtable_approach(const struct memtable *memtable, size_t key_length, uint64_t hash,
                        struct memtable_seat *seat)
 {
     memtable_check(memtable);
-    const bool hashed = memtable->hash.writing != NULL;
-    seat->hash = hash;
-    seat->guess = (struct hash_guess){.name = 0};
-    seat->near = !hashed || memtable->grows;
-    if (hashed)
-        memtable_hash_prefetch_bucket(&memtable->hash, hash);
-    /* The way through the tree, most of it in the cache, takes as long as the line of the table. */
-    if (seat->near)
-        memtable_tree_approach(&memtable->tree, key, &seat->place);
-    if (hashed)
-        seat->guess = memtable_hash_guess(&memtable->hash, hash);
+    *seat = (struct memtable_seat){.hash = hash};
+    /* Of a new key there is no row to fetch: no need to wait for the bucket yet. */
+    if (memtable->hash.writing == NULL || memtable->grows)
+        return;
+    seat->guess = memtable_hash_guess(&memtable->hash, hash);
+    seat->guessed = true;
     if (seat->guess.name != 0)
         prefetch_bytes(region_at(&memtable->region, seat->guess.name),
-                       sizeof(struct memtable_node) + sizeof(struct memtable_later) + key.length);
+                       sizeof(struct memtable_node) + sizeof(struct memtable_later) + key_length);
 }
 
-/* The newest version of a key, 0 if there is none; then the place is complete. */
+/* The newest version of a key, 0 if there is none; without a hash table the place is complete then. */
 static uint32_t memtable_look(struct memtable *memtable, struct bytes key,
-                              struct memtable_seat *seat)
+                              const struct memtable_seat *seat, struct memtable_place *place)
 {
     struct hash_found found = {.unsure = true};
-    if (memtable->hash.writing != NULL && !seat->guess.absent)
+    if (memtable->hash.writing != NULL) {
+        const struct hash_guess guess =
+            seat->guessed ? seat->guess : memtable_hash_guess(&memtable->hash, seat->hash);
+        if (guess.absent)
+            return 0;
         found = memtable_hash_find(&memtable->hash, key, seat->hash);
-    if (found.name != 0)
+    }
+    if (found.name != 0 || !found.unsure)
         return found.name;
-    if (!seat->near)
-        memtable_tree_approach(&memtable->tree, key, &seat->place);
-    const uint32_t first = memtable_tree_arrive(&memtable->tree, &seat->place);
-    assert(first == 0 || (found.unsure && !seat->guess.absent));
+    memtable_tree_begin(&memtable->tree, key, place);
+    const uint32_t first = memtable_tree_arrive(&memtable->tree, place);
     return first == 0 ? 0 : node_link(node_at(&memtable->region, first));
 }
 
 void memtable_insert_at(struct memtable *memtable, const struct row *row,
-                        struct memtable_seat *seat)
+                        const struct memtable_seat *seat)
 {
     memtable_check(memtable);
     assert(row->key.length >= KEY_PREFIX_SIZE);
@@ -300,13 +324,14 @@ void memtable_insert_at(struct memtable *memtable, const struct row *row,
     assert(row->to == 0);
     assert(memtable->hash.writing == NULL || seat->hash == hash64(row->key, 0));
 
+    struct memtable_place place;
     const size_t hash_bytes = memtable->hash.bytes;
-    const uint32_t newest = memtable_look(memtable, row->key, seat);
+    const uint32_t newest = memtable_look(memtable, row->key, seat, &place);
     memtable->grows = newest == 0;
     if (newest != 0)
         memtable_insert_later(memtable, row, seat->hash, newest);
     else
-        memtable_insert_first(memtable, row, seat->hash, &seat->place);
+        memtable_insert_first(memtable, row, seat->hash, &place);
     if (memtable->hash.writing == NULL && memtable->key_count >= MEMTABLE_HASHED_KEYS &&
         memtable->key_count % MEMTABLE_HASHED_KEYS == 0)
         memtable_begin_hash(memtable);
@@ -320,7 +345,7 @@ void memtable_insert(struct memtable *memtable, const struct row *row)
 {
     struct memtable_seat seat;
     const uint64_t hash = memtable->hash.writing != NULL ? hash64(row->key, 0) : 0;
-    memtable_approach(memtable, row->key, hash, &seat);
+    memtable_approach(memtable, row->key.length, hash, &seat);
     memtable_insert_at(memtable, row, &seat);
 }
 

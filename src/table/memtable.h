@@ -15,7 +15,7 @@
 
 #include "core/region.h"
 #include "table/memtable_hash.h"
-#include "table/memtable_tree.h"
+#include "table/memtable_way.h"
 #include "table/source.h"
 
 /* Below, the tree is as quick as the table, and smaller. */
@@ -44,9 +44,11 @@ struct memtable_commits {
 /* Does not move. */
 struct memtable {
     const strata_allocator *allocator;
-    struct region region; /* Of all but the hash table. */
+    struct region region; /* Of all but the hash table, */
+    struct region nodes;  /* and in large ones the tree: so few pages hold all of it. */
     struct memtable_tree tree;
     struct memtable_hash hash;
+    struct memtable_way way; /* Empty but in large ones with a hash table. */
     uint64_t key_count;      /* The writer's, as is the next. */
     bool grows;              /* The last row was of a new key: a guess at what the next will be. */
     _Atomic uint64_t charge; /* Sum of row_charge, and 64 + message for each commit. */
@@ -74,25 +76,24 @@ STRATA_CHECKED strata_status memtable_reserve_rows(struct memtable *memtable, si
 STRATA_CHECKED strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t bytes,
                                               size_t message_bytes);
 
-/* Where the next row goes, until it is inserted. */
+/* What is known of a row's key before it is inserted. */
 struct memtable_seat {
     uint64_t hash; /* hash64(key, 0) */
-    bool near;     /* `place` leads to the leaf. */
+    bool guessed;  /* The next is known. */
     struct hash_guess guess;
-    struct memtable_place place;
 };
 
 /* An insert waits for memory that is seldom near, one line leading to the next. Who has other work
- * to do before it does some of that between these steps: what each of them fetches has then come when the
- * next one needs it. No row is inserted in between. The key is borrowed. */
+ * to do before it takes these steps in time: what each of them fetches has then come when the next one
+ * needs it. The first is for any thread; between the second and the insert there is no other. */
 void memtable_expect(const struct memtable *memtable, uint64_t hash);
-void memtable_approach(struct memtable *memtable, struct bytes key, uint64_t hash,
+void memtable_approach(const struct memtable *memtable, size_t key_length, uint64_t hash,
                        struct memtable_seat *seat);
 
 /* Copies the row; reserved before; `to` is 0, `from` is above that of every row of the key that is
  * there, and not below first_version. */
 void memtable_insert_at(struct memtable *memtable, const struct row *row,
-                        struct memtable_seat *seat);
+                        const struct memtable_seat *seat);
 
 /* All of these steps. */
 void memtable_insert(struct memtable *memtable, const struct row *row);
@@ -120,6 +121,8 @@ struct memtable_source {
     const struct memtable *memtable;
     const struct memtable_node *first; /* Version of the key. */
     const struct memtable_node *node;
+    unsigned ahead_count; /* Keys that the tree did not have when the last seek began. */
+    uint32_t ahead[TREE_KEYS_AHEAD];
     struct memtable_page page;
 };
 

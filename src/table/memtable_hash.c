@@ -221,15 +221,30 @@ struct hash_found memtable_hash_find(const struct memtable_hash *hash, struct by
     }
 }
 
-void memtable_hash_prefetch(const struct memtable_hash *hash, uint64_t value)
+/* The segment that a key belongs to, NULL before there is a table. Any thread. */
+static struct hash_segment *hash_segment_near(const struct memtable_hash *hash, uint32_t bits)
 {
-    const uint32_t bits = hash_bits(value);
     struct hash_directory *directory = atomic_load_explicit(&hash->directory, memory_order_acquire);
     if (directory == NULL)
+        return NULL;
+    return atomic_load_explicit(&directory->segments[hash_place(directory, bits)],
+                                memory_order_acquire);
+}
+
+void memtable_hash_prefetch(const struct memtable_hash *hash, uint64_t value)
+{
+    struct hash_segment *segment = hash_segment_near(hash, hash_bits(value));
+    if (segment != NULL)
+        prefetch(hash_bucket_at(segment, hash_home(hash_bits(value))));
+}
+
+void memtable_hash_expect(const struct memtable_hash *hash, uint64_t value)
+{
+    struct hash_segment *segment = hash_segment_near(hash, hash_bits(value));
+    if (segment == NULL)
         return;
-    struct hash_segment *segment = atomic_load_explicit(
-        &directory->segments[hash_place(directory, bits)], memory_order_acquire);
-    prefetch(hash_bucket_at(segment, hash_home(bits)));
+    prefetch(hash_bucket_at(segment, hash_home(hash_bits(value))));
+    prefetch(&segment->count);
 }
 
 /* ---- writing ---- */
@@ -238,20 +253,6 @@ static struct hash_segment *hash_segment_of(const struct memtable_hash *hash, ui
 {
     return atomic_load_explicit(&hash->writing->segments[hash_place(hash->writing, bits)],
                                 memory_order_relaxed);
-}
-
-void memtable_hash_prefetch_place(const struct memtable_hash *hash, uint64_t value)
-{
-    assert(hash->writing != NULL);
-    prefetch(&hash->writing->segments[hash_place(hash->writing, hash_bits(value))]);
-}
-
-void memtable_hash_prefetch_bucket(const struct memtable_hash *hash, uint64_t value)
-{
-    const uint32_t bits = hash_bits(value);
-    struct hash_segment *segment = hash_segment_of(hash, bits);
-    prefetch(hash_bucket_at(segment, hash_home(bits)));
-    prefetch(&segment->count);
 }
 
 struct hash_guess memtable_hash_guess(const struct memtable_hash *hash, uint64_t value)
@@ -372,7 +373,7 @@ static bool hash_split(struct memtable_hash *hash, uint32_t bits)
     return true;
 }
 
-void memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t name)
+bool memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t name)
 {
     const uint32_t bits = hash_bits(value);
     assert(hash->writing != NULL && name != 0);
@@ -382,10 +383,11 @@ void memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t n
     while (!hash_segment_put(segment, bits, name)) {
         if (segment->count < HASH_CROWDED_COUNT || !hash_split(hash, bits)) {
             hash_set_flag(hash_bucket_at(segment, hash_home(bits)), HASH_UNSURE);
-            return;
+            return false;
         }
         segment = hash_segment_of(hash, bits);
     }
+    return true;
 }
 
 void memtable_hash_replace(struct memtable_hash *hash, uint64_t value, uint32_t old, uint32_t name)

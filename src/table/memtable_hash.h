@@ -56,21 +56,20 @@ struct hash_found memtable_hash_find(const struct memtable_hash *hash, struct by
 /* Fetches what memtable_hash_find will look at first. */
 void memtable_hash_prefetch(const struct memtable_hash *hash, uint64_t value);
 
-/* What the writer does with a key waits for up to three lines, one leading to the next. These are the
- * steps before: the first fetches what the second needs, that what the third reads. */
-void memtable_hash_prefetch_place(const struct memtable_hash *hash, uint64_t value);
-void memtable_hash_prefetch_bucket(const struct memtable_hash *hash, uint64_t value);
+/* Fetches what inserting the key, or replacing its name, will look at first. */
+void memtable_hash_expect(const struct memtable_hash *hash, uint64_t value);
 
 /* What a key's first bucket says, without a look at any key. */
 struct hash_guess {
-    uint32_t
-        name; /* Newest version of a key of the same hash, most likely this one; 0: none there. */
-    bool absent; /* For certain, in the tree too. */
+    uint32_t name; /* Newest version of a key of the same hash, mostly of this one; 0: none. */
+    bool absent;   /* For certain, in the tree too. */
 };
+
+/* The writer's, of a table that has been created. */
 struct hash_guess memtable_hash_guess(const struct memtable_hash *hash, uint64_t value);
 
-/* Adds a key that is not there. */
-void memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t name);
+/* Adds a key that is not there; false if there is no room: then a bucket says so. */
+bool memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t name);
 
 /* Replaces the name of a key; nothing happens if it is not there. */
 void memtable_hash_replace(struct memtable_hash *hash, uint64_t value, uint32_t old, uint32_t name);

@@ -66,13 +66,84 @@ static const struct memtable_node *source_newest(struct memtable_source *self)
     return link == name ? self->first : node_at(region, link);
 }
 
-/* Makes sure that page.index is that of a key; false if there is none any more. */
-static bool source_settle(struct memtable_source *self)
+/* ---- keys that the tree does not have yet ---- */
+
+static struct bytes source_key_of(const struct memtable_source *self, uint32_t name)
+{
+    return node_key(node_at(&self->memtable->region, name));
+}
+
+/* What a page was looked for with. */
+struct page_wish {
+    struct bytes key;
+    bool before; /* The last key before it; else the first at it, */
+    bool behind; /* or only behind it. */
+    bool found;  /* Before it there was one in the tree. */
+};
+
+/* Whether a key that the tree may not have lies between what the page before and the page after this one
+ * will have. `order` compares it with the wish's. */
+static bool page_reaches(const struct memtable_source *self, const struct page_wish *wish,
+                         struct bytes key, int order)
+{
+    const struct memtable_page *page = &self->page;
+    assert(page->count > 0);
+    if (bytes_compare(key, source_key_of(self, page->names[0])) < 0)
+        return wish->before ? !wish->found : order > 0 || (order == 0 && !wish->behind);
+    if (bytes_compare(key, source_key_of(self, page->names[page->count - 1])) > 0)
+        return page->next == 0 || (wish->before && order < 0);
+    return true;
+}
+
+/* Adds a key to the page, unless it is there. */
+static bool page_add(struct memtable_source *self, uint32_t name, struct bytes key)
+{
+    struct memtable_page *page = &self->page;
+    uint32_t low = 0, high = page->count;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (bytes_compare(source_key_of(self, page->names[middle]), key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < page->count && page->names[low] == name)
+        return false;
+    memmove(page->names + low + 1, page->names + low, (page->count - low) * sizeof(*page->names));
+    page->names[low] = name;
+    page->count++;
+    return true;
+}
+
+/* Adds to a page from the tree those that belong there, and puts page.index right: the number of keys
+ * before the wish's, less one if that one is wanted. */
+static void source_complete(struct memtable_source *self, const struct page_wish *wish)
+{
+    struct memtable_page *page = &self->page;
+    if (self->ahead_count == 0 || page->count == 0)
+        return;
+    uint32_t before = wish->before ? (wish->found ? page->index + 1 : 0) : page->index;
+    for (unsigned i = 0; i < self->ahead_count; i++) {
+        const struct bytes key = source_key_of(self, self->ahead[i]);
+        const int order = bytes_compare(key, wish->key);
+        if (page_reaches(self, wish, key, order) && page_add(self, self->ahead[i], key))
+            before += order < 0;
+    }
+    if (!wish->before)
+        page->index = before;
+    else
+        page->index = before > 0 ? before - 1 : page->count;
+}
+
+/* Makes sure that page.index is that of a key, also where the page was looked for with `wish`; false if
+ * there is none any more. */
+static bool source_settle(struct memtable_source *self, const struct page_wish *wish)
 {
     if (self->page.index < self->page.count)
         return true;
     if (!memtable_tree_next_page(&self->memtable->tree, &self->page))
         return false;
+    source_complete(self, wish);
     source_prefetch_page(self, 1);
     return true;
 }
@@ -82,7 +153,21 @@ static bool source_next_key(struct memtable_source *self)
     self->page.index++;
     source_prefetch_key(self, self->page.index + SOURCE_KEYS_AHEAD - 1);
     source_prefetch_newest(self, self->page.index + SOURCE_VERSIONS_AHEAD - 1);
-    return source_settle(self);
+    if (self->page.index < self->page.count)
+        return true;
+    return source_settle(self, &(struct page_wish){.key = node_key(self->first), .behind = true});
+}
+
+/* To the last key before `key`. */
+static bool source_seek_key_before(struct memtable_source *self, struct bytes key)
+{
+    struct page_wish wish = {.key = key, .before = true};
+    wish.found = memtable_tree_seek_before(&self->memtable->tree, key, &self->page);
+    source_complete(self, &wish);
+    if (self->page.index >= self->page.count)
+        return false;
+    source_prefetch_page(self, UINT32_MAX);
+    return true;
 }
 
 static bool source_previous_key(struct memtable_source *self)
@@ -92,20 +177,28 @@ static bool source_previous_key(struct memtable_source *self)
         source_prefetch_key(self, self->page.index - SOURCE_KEYS_AHEAD + 1);
         return true;
     }
-    if (!memtable_tree_seek_before(&self->memtable->tree, node_key(self->first), &self->page))
-        return false;
-    source_prefetch_page(self, UINT32_MAX);
-    return true;
+    return source_seek_key_before(self, node_key(self->first));
+}
+
+/* Notes them before the tree is read. */
+static void source_look_ahead(struct memtable_source *self)
+{
+    self->ahead_count = memtable_way_look(&self->memtable->way, self->ahead);
 }
 
 /* Whether it stands on `key` now, or else on the first key behind it; `*found` if there is one. */
 static bool source_seek_key(struct memtable_source *self, struct bytes key, bool *found)
 {
+    const struct page_wish wish = {.key = key};
+    source_look_ahead(self);
     const bool equal = memtable_tree_seek(&self->memtable->tree, key, &self->page);
+    source_complete(self, &wish);
     if (self->page.index < self->page.count)
         source_prefetch_page(self, 1);
-    *found = source_settle(self);
-    return equal;
+    *found = source_settle(self, &wish);
+    if (equal || !*found || self->ahead_count == 0)
+        return equal;
+    return bytes_equal(source_key_of(self, self->page.names[self->page.index]), key);
 }
 
 /* `from` as chains have it; false if no version is so old. */
@@ -137,9 +230,9 @@ static strata_status memtable_source_seek(struct source *source, struct bytes ke
 static strata_status memtable_source_seek_before(struct source *source, struct bytes key)
 {
     struct memtable_source *self = memtable_source_of(source);
-    if (!memtable_tree_seek_before(&self->memtable->tree, key, &self->page))
+    source_look_ahead(self);
+    if (!source_seek_key_before(self, key))
         return source_show(self, NULL);
-    source_prefetch_page(self, UINT32_MAX);
     (void)source_newest(self);
     return source_show(self, self->first);
 }
@@ -222,5 +315,6 @@ void memtable_source_init(struct memtable_source *source, const struct memtable 
     source->memtable = memtable;
     source->first = NULL;
     source->node = NULL;
+    source->ahead_count = 0;
     source->page.count = 0;
 }

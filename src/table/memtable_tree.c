@@ -80,7 +80,7 @@ static inline void node_set_skip(struct tree_node *node, unsigned skip)
 
 static inline struct tree_node *tree_at(const struct memtable_tree *tree, uint32_t name)
 {
-    return region_at(tree->region, name);
+    return region_at(tree->nodes, name);
 }
 
 static inline struct bytes tree_key(const struct memtable_tree *tree, uint32_t name)
@@ -373,7 +373,7 @@ static void node_close(struct tree_node *node)
 static struct tree_node *node_create(struct memtable_tree *tree, unsigned level, uint32_t *name)
 {
     const size_t size = level > 0 ? TREE_INNER_SIZE : TREE_LEAF_SIZE;
-    struct tree_node *node = region_take(tree->region, size, name);
+    struct tree_node *node = region_take(tree->nodes, size, name);
     if (node == NULL)
         return NULL;
     memset(node, 0, size);
@@ -385,9 +385,10 @@ static struct tree_node *node_create(struct memtable_tree *tree, unsigned level,
     return node;
 }
 
-bool memtable_tree_init(struct memtable_tree *tree, struct region *region)
+bool memtable_tree_init(struct memtable_tree *tree, const struct region *region,
+                        struct region *nodes)
 {
-    *tree = (struct memtable_tree){.region = region};
+    *tree = (struct memtable_tree){.region = region, .nodes = nodes};
     uint32_t root;
     if (node_create(tree, 0, &root) == NULL)
         return false;
@@ -503,27 +504,44 @@ static void node_move(const struct memtable_tree *tree, struct tree_node *from, 
     node_tighten(tree, to);
 }
 
-void memtable_tree_approach(struct memtable_tree *tree, struct bytes key,
-                            struct memtable_place *place)
+void memtable_tree_begin(const struct memtable_tree *tree, struct bytes key,
+                         struct memtable_place *place)
 {
-    struct tree_node *node = tree_at(tree, atomic_load_explicit(&tree->root, memory_order_relaxed));
-    assert(node->level == tree->height && tree->height < TREE_HEIGHT_MAX);
+    struct tree_node *root = tree_at(tree, atomic_load_explicit(&tree->root, memory_order_relaxed));
+    assert(root->level == tree->height && tree->height < TREE_HEIGHT_MAX);
     place->probe = probe_of(key);
-    for (unsigned level = tree->height; level > 0; level--) {
-        bool equal;
-        const unsigned index = node_search(tree, node, &place->probe, &equal) + equal;
-        place->nodes[level] = node;
-        place->index[level] = index;
-        node = tree_at(tree, load_name(&node->below[index]));
-        node_prefetch(node, level - 1);
-    }
-    place->nodes[0] = node;
+    place->split_count = tree->split_count;
+    place->level = tree->height;
+    place->nodes[place->level] = root;
 }
 
-uint32_t memtable_tree_arrive(struct memtable_tree *tree, struct memtable_place *place)
+static void place_descend(const struct memtable_tree *tree, struct memtable_place *place)
+{
+    assert(place->level > 0);
+    bool equal;
+    const struct tree_node *node = place->nodes[place->level];
+    const unsigned index = node_search(tree, node, &place->probe, &equal) + equal;
+    struct tree_node *child = tree_at(tree, load_name(&node->below[index]));
+    place->index[place->level] = (uint8_t)index;
+    place->level--;
+    place->nodes[place->level] = child;
+    node_prefetch(child, place->level);
+}
+
+void memtable_tree_step(const struct memtable_tree *tree, struct memtable_place *place)
+{
+    if (place->level > 0 && place->split_count == tree->split_count)
+        place_descend(tree, place);
+}
+
+uint32_t memtable_tree_arrive(const struct memtable_tree *tree, struct memtable_place *place)
 {
     bool equal;
-    place->index[0] = node_search(tree, place->nodes[0], &place->probe, &equal);
+    if (place->split_count != tree->split_count)
+        memtable_tree_begin(tree, place->probe.key, place);
+    while (place->level > 0)
+        place_descend(tree, place);
+    place->index[0] = (uint8_t)node_search(tree, place->nodes[0], &place->probe, &equal);
     return equal ? load_name(&place->nodes[0]->names[place->index[0]]) : 0;
 }
 
@@ -587,11 +605,13 @@ static void tree_insert_split(struct memtable_tree *tree, struct memtable_place 
 {
     unsigned level = 0;
     struct tree_node *target;
+    tree->split_count++;
     node_open(place->nodes[0]);
-    uint32_t right = leaf_split(tree, place->nodes[0], &place->index[0], append, &target);
-    node_put(tree, target, place->index[0], &place->probe, name, 0);
+    unsigned leaf_index = place->index[0];
+    uint32_t right = leaf_split(tree, place->nodes[0], &leaf_index, append, &target);
+    node_put(tree, target, leaf_index, &place->probe, name, 0);
     tree->last_leaf = target;
-    tree->last_index = place->index[0];
+    tree->last_index = leaf_index;
     uint32_t between = load_name(&tree_at(tree, right)->names[0]);
     for (;;) {
         if (level == tree->height) {
@@ -622,6 +642,7 @@ void memtable_tree_insert(struct memtable_tree *tree, struct memtable_place *pla
 {
     struct tree_node *leaf = place->nodes[0];
     const unsigned index = place->index[0];
+    assert(place->level == 0 && place->split_count == tree->split_count);
     if (node_count(leaf) == TREE_NODE_KEYS) {
         const bool append =
             index == TREE_NODE_KEYS && tree->last_leaf == leaf && tree->last_index == index - 1;

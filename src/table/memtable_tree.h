@@ -32,6 +32,7 @@
 
 enum {
     TREE_NODE_KEYS = 48,
+    TREE_KEYS_AHEAD = 4, /* That a page has room for beside those of a leaf. */
     TREE_HEIGHT_MAX = 16,
     TREE_WORD_SIZE = sizeof(size_t),
     TREE_PREFIX_WORDS = 40 / TREE_WORD_SIZE
@@ -39,14 +40,16 @@ enum {
 
 struct tree_node; /* Private. */
 
-/* Lies in `region`, as do the keys. Does not move. */
+/* Does not move. */
 struct memtable_tree {
-    struct region *region;
+    const struct region *region; /* Where the keys are. */
+    struct region *nodes;        /* Where its nodes are: the same, or one of their own. */
     _Atomic uint32_t root;
     /* The writer's. */
     uint32_t height; /* Levels above the leaves. */
     uint32_t leaf_count;
     uint32_t inner_count;
+    uint32_t split_count;              /* Places of before a split may lead to the wrong node. */
     const struct tree_node *last_leaf; /* Where the last key went; NULL before the first. */
     uint32_t last_index;
 };
@@ -57,13 +60,14 @@ struct memtable_page {
     uint32_t next;
     uint32_t count;
     uint32_t index;
-    uint32_t names[TREE_NODE_KEYS];
+    uint32_t names[TREE_NODE_KEYS + TREE_KEYS_AHEAD];
 };
 
 /* Takes the first leaf; false when out of memory. */
-bool memtable_tree_init(struct memtable_tree *tree, struct region *region);
+bool memtable_tree_init(struct memtable_tree *tree, const struct region *region,
+                        struct region *nodes);
 
-/* At least the bytes of the region that the next `rows` inserts take. */
+/* At least the bytes of nodes that the next `rows` inserts take. */
 size_t memtable_tree_reserve(const struct memtable_tree *tree, size_t rows);
 
 /* A key that is looked for, with its first bytes as words. */
@@ -72,21 +76,28 @@ struct tree_probe {
     size_t words[TREE_PREFIX_WORDS];
 };
 
-/* Where a key is or belongs, until the next insert: the nodes on the way, by level. The writer's. */
+/* Where a key is or belongs: the nodes on the way there, by level, as far down as it has come. The
+ * writer's. */
 struct memtable_place {
     struct tree_probe probe;
+    uint32_t split_count; /* Of the tree, when the way began. */
+    unsigned level;       /* Of the last node. */
     struct tree_node *nodes[TREE_HEIGHT_MAX];
-    unsigned index[TREE_HEIGHT_MAX]; /* Of the child; in the leaf, of the key. */
+    uint8_t index[TREE_HEIGHT_MAX]; /* Of the child; in the leaf, of the key. */
 };
 
-/* Goes to the leaf of `key`, which it borrows, and fetches it. */
-void memtable_tree_approach(struct memtable_tree *tree, struct bytes key,
-                            struct memtable_place *place);
+/* Starts at the root for `key`, which it borrows. */
+void memtable_tree_begin(const struct memtable_tree *tree, struct bytes key,
+                         struct memtable_place *place);
 
-/* The name of the key, or 0. Completes the place. */
-uint32_t memtable_tree_arrive(struct memtable_tree *tree, struct memtable_place *place);
+/* Goes down one level, if it is not in vain, and fetches the node there. Between two steps of a key
+ * there may be other inserts. */
+void memtable_tree_step(const struct memtable_tree *tree, struct memtable_place *place);
 
-/* Inserts the key, which is not there; its node is complete. Reserved before. */
+/* The name of the key, or 0. Completes the place, until the next insert. */
+uint32_t memtable_tree_arrive(const struct memtable_tree *tree, struct memtable_place *place);
+
+/* Inserts the key, which is not there; its place is complete. Reserved before. */
 void memtable_tree_insert(struct memtable_tree *tree, struct memtable_place *place, uint32_t name);
 
 /* The name of `key`, or 0. */

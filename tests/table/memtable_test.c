@@ -7,13 +7,19 @@
 #include "table/memtable_node.h"
 #include "table/sample.h"
 
-enum { CHUNK_BYTES = 16 * 1024 };
+/* From the second on memtables are large. */
+enum { CHUNK_BYTES = 16 * 1024, LARGE_CHUNK_BYTES = 1 << 20 };
+
+static struct memtable *new_memtable_of(const strata_allocator *allocator, size_t chunk_bytes)
+{
+    struct memtable *memtable = NULL;
+    assert_int_equal(memtable_create(allocator, chunk_bytes, 1, &memtable), STRATA_OK);
+    return memtable;
+}
 
 static struct memtable *new_memtable(const strata_allocator *allocator)
 {
-    struct memtable *memtable = NULL;
-    assert_int_equal(memtable_create(allocator, CHUNK_BYTES, 1, &memtable), STRATA_OK);
-    return memtable;
+    return new_memtable_of(allocator, CHUNK_BYTES);
 }
 
 static void insert_row(struct memtable *memtable, const struct row *row)
@@ -42,10 +48,10 @@ static const struct row **by_version(const struct sample *sample)
     return rows;
 }
 
-static struct memtable *filled_memtable(const strata_allocator *allocator,
+static struct memtable *filled_memtable(const strata_allocator *allocator, size_t chunk_bytes,
                                         const struct sample *sample)
 {
-    struct memtable *memtable = new_memtable(allocator);
+    struct memtable *memtable = new_memtable_of(allocator, chunk_bytes);
     const struct row **rows = by_version(sample);
     for (size_t i = 0; i < sample->count; i++)
         insert_row(memtable, rows[i]);
@@ -184,11 +190,12 @@ static void check_turns(struct memtable *memtable, const struct sample *sample)
 static void memtable_equals_the_sorted_rows(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < SHAPES; i++) {
+    for (size_t i = 0; i < 2 * (size_t)SHAPES; i++) {
         struct test_heap counted;
         const strata_allocator allocator = test_heap_init(&counted);
-        struct sample sample = sample_create(&shapes[i]);
-        struct memtable *memtable = filled_memtable(&allocator, &sample);
+        struct sample sample = sample_create(&shapes[i / 2]);
+        struct memtable *memtable =
+            filled_memtable(&allocator, i % 2 == 0 ? CHUNK_BYTES : LARGE_CHUNK_BYTES, &sample);
         uint64_t charge = 0;
         for (size_t row = 0; row < sample.count; row++)
             charge += row_charge(&sample.rows[row]);
@@ -209,7 +216,7 @@ static void short_seek_keys_are_fine(void **state)
 {
     (void)state;
     struct sample sample = sample_create(&shapes[0]);
-    struct memtable *memtable = filled_memtable(&heap, &sample);
+    struct memtable *memtable = filled_memtable(&heap, CHUNK_BYTES, &sample);
     struct memtable_source source;
     memtable_source_init(&source, memtable);
     for (size_t length = 0; length < KEY_PREFIX_SIZE; length++) {
@@ -419,7 +426,7 @@ static void freezing_gives_back_what_was_reserved(void **state)
     struct test_heap counted;
     const strata_allocator allocator = test_heap_init(&counted);
     struct sample sample = sample_create(&shapes[0]);
-    struct memtable *memtable = filled_memtable(&allocator, &sample);
+    struct memtable *memtable = filled_memtable(&allocator, CHUNK_BYTES, &sample);
     assert_int_equal(memtable_reserve(memtable, 1000, 1000000, 0), STRATA_OK);
     const uint64_t reserved = counted.bytes;
     memtable_freeze(memtable);
@@ -630,7 +637,7 @@ static void churn_read(void *context)
 static void readers_see_every_commit_whole_while_one_writes(void **state)
 {
     (void)state;
-    struct churn churn = {.memtable = new_memtable(&heap)};
+    struct churn churn = {.memtable = new_memtable_of(&heap, LARGE_CHUNK_BYTES)};
     struct thread readers[2] = {0};
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(thread_start(&readers[i], churn_read, &churn), STRATA_OK);
