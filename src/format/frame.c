@@ -11,6 +11,8 @@ static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX - FRAME_HEADER_SIZE - FRAME_ROW
               "behind the longest prefix, a row's offset still fits in 16 bits");
 static_assert(FRAME_BYTES_MAX / FRAME_ROW_ALIGNMENT <= 1 << PART_OFFSET_BITS,
               "buckets can name every row");
+static_assert(FRAME_HEADED_ROWS_MIN * FRAME_OFFSET_SIZE >= sizeof(uint64_t),
+              "a word that begins in a row ends in the frame");
 
 uint32_t frame_units_claimed(const uint8_t *header)
 {
@@ -199,6 +201,10 @@ strata_status frame_row_at(const struct frame *frame, unsigned index, struct fra
 {
     assert(index < frame->row_count);
     struct frame_fields fields;
+    if (frame->heads != NULL) {
+        frame_row_checked(frame, frame_row_place(frame, index), out);
+        return STRATA_OK;
+    }
     if (!frame_read_row(frame, index, &fields))
         return frame_refuse_unread(frame, index);
     return frame_take_row(frame, &fields, out) ? STRATA_OK : frame_refuse_fields(frame, &fields);
@@ -238,6 +244,12 @@ static inline strata_status frame_row_before(const struct frame *frame, unsigned
                                              struct bytes rest, uint64_t from, bool *out)
 {
     struct frame_fields fields;
+    if (frame->heads != NULL) {
+        struct frame_row row;
+        frame_row_checked(frame, frame_row_place(frame, index), &row);
+        *out = row_order(row.suffix, row.from, rest, from) < 0;
+        return STRATA_OK;
+    }
     if (!frame_read_row(frame, index, &fields) || fields.from_delta > UINT64_MAX - frame->base_from)
         return frame_refuse_unread(frame, index);
     *out = row_order(bytes_of(fields.suffix, fields.suffix_length),
@@ -259,11 +271,13 @@ void frame_add_heads(struct frame *frame, void *to)
     assert(frame->row_count > 0);
     assert((uintptr_t)to % sizeof(uint64_t) == 0);
     uint64_t *heads = to;
+    if (frame->row_count < FRAME_HEADED_ROWS_MIN)
+        return;
     for (unsigned i = 0; i < frame->row_count; i++) {
-        struct frame_fields fields;
-        if (!frame_read_row(frame, i, &fields))
+        struct frame_row row;
+        if (!frame_take_row_at(frame, i, &row))
             return;
-        heads[i] = bytes_head(bytes_of(fields.suffix, fields.suffix_length));
+        heads[i] = bytes_head(row.suffix);
     }
     uint8_t *offsets = (uint8_t *)(heads + frame->row_count);
     memcpy(offsets, frame->offsets, (size_t)frame->row_count * FRAME_OFFSET_SIZE);

@@ -126,6 +126,7 @@ struct part_source {
     size_t key_capacity;
     uint32_t key_unit;        /* The leaf whose prefix `key` begins with, */
     size_t key_prefix_length; /* which has this many bytes; SIZE_MAX: none yet. */
+    uint64_t bound;           /* Of its gallop in this leaf: a head. 0: it goes nowhere. */
 };
 
 void part_source_init(struct part_source *source, struct part *part, bool directory);
@@ -141,6 +142,15 @@ void part_source_release(struct part_source *self);
 /* From a row to the one behind it, if that lies in the same frame, is of another key and has
  * `from` <= cap; otherwise, and where something is wrong, it is false and nothing has changed. */
 bool part_source_step(struct part_source *self, uint64_t cap);
+
+/* Sets how far it gallops: rows whose user keys, which lie behind the `skip` bytes that all keys of
+ * interest begin with, come before `bound` (length 0: any). As far as the present leaf, whose keys
+ * begin with those bytes, and heads tell; until any other move. */
+void part_source_set_bound(struct part_source *self, size_t skip, struct bytes bound);
+
+/* As part_source_step, to a row before the bound, which goes to `out`. Of its own row only the key and
+ * `from` are set, which is what other moves begin from. */
+bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out);
 
 /* Bytes of it that can be made again from its rows: the buckets. */
 STRATA_CHECKED strata_status part_derived_bytes(struct part *part, uint64_t *out);

@@ -403,21 +403,13 @@ static inline void part_source_copy(struct part_source *self, struct bytes suffi
     }
 }
 
-static inline void part_source_fill(struct part_source *self, const struct frame_row *row)
-{
-    part_source_copy(self, row->suffix,
-                     self->position.pin->frame.bytes.data + self->position.pin->frame.used);
-    self->source.row =
-        frame_row_whole(row, bytes_of(self->key, self->key_prefix_length + row->suffix.length));
-    self->source.valid = true;
-}
-
 /* After a move: shows the row that the position stands on, if any. The prefix of its leaf mostly is in
  * the key already. */
 static strata_status part_source_show(struct part_source *self)
 {
     assert(self->position.part == self->part);
     self->source.valid = false;
+    self->bound = 0;
     if (!part_position_valid(&self->position))
         return STRATA_OK;
     struct frame_row row;
@@ -431,7 +423,10 @@ static strata_status part_source_show(struct part_source *self)
         self->key_unit = pin->unit;
         self->key_prefix_length = prefix.length;
     }
-    part_source_fill(self, &row);
+    part_source_copy(self, row.suffix, pin->frame.bytes.data + pin->frame.used);
+    self->source.row =
+        frame_row_whole(&row, bytes_of(self->key, self->key_prefix_length + row.suffix.length));
+    self->source.valid = true;
     return STRATA_OK;
 }
 
@@ -468,25 +463,66 @@ static inline void part_source_look_ahead(const struct part_source *self, unsign
     }
 }
 
-bool part_source_step(struct part_source *self, uint64_t cap)
+/* From a row to the one behind it in the leaf, if its key is another and its `from` not above `cap`. */
+static inline bool part_source_advance(struct part_source *self, uint64_t cap,
+                                       struct frame_row *row)
 {
     struct part_position *position = &self->position;
     assert(self->source.valid);
     assert(position->pin != NULL);
     const struct frame *frame = &position->pin->frame;
     const unsigned index = position->index + 1;
-    struct frame_row row;
-    if (index >= frame->row_count || !frame_take_row_at(frame, index, &row) || row.from > cap ||
-        row.suffix.length > self->key_capacity - self->key_prefix_length ||
-        part_source_repeats(self, frame, index, row.suffix))
+    if (index >= frame->row_count || !frame_take_row_at(frame, index, row) || row->from > cap ||
+        row->suffix.length > self->key_capacity - self->key_prefix_length ||
+        part_source_repeats(self, frame, index, row->suffix))
         return false;
     position->index = index;
     /* Two lines at this distance are enough: short rows are not much longer, and long ones have the
      * processor notice that it is led straight on. */
-    prefetch(row.value.data + PART_BYTES_AHEAD);
-    prefetch(row.value.data + PART_BYTES_AHEAD + CACHED_FRAME_ALIGNMENT);
-    part_source_fill(self, &row);
+    prefetch(row->value.data + PART_BYTES_AHEAD);
+    prefetch(row->value.data + PART_BYTES_AHEAD + CACHED_FRAME_ALIGNMENT);
+    part_source_copy(self, row->suffix, frame->bytes.data + frame->used);
     part_source_look_ahead(self, frame->row_count - index);
+    return true;
+}
+
+bool part_source_step(struct part_source *self, uint64_t cap)
+{
+    struct frame_row row;
+    if (!part_source_advance(self, cap, &row))
+        return false;
+    self->source.row =
+        frame_row_whole(&row, bytes_of(self->key, self->key_prefix_length + row.suffix.length));
+    return true;
+}
+
+void part_source_set_bound(struct part_source *self, size_t skip, struct bytes bound)
+{
+    const struct frame *frame = &self->position.pin->frame;
+    self->bound = 0;
+    if (frame->heads == NULL || frame->prefix.length < skip)
+        return;
+    const struct bytes shared = bytes_after(frame->prefix, skip);
+    const size_t length = shared.length < bound.length ? shared.length : bound.length;
+    const int order = length == 0 ? 0 : memcmp(bound.data, shared.data, length);
+    if (bound.length == 0 || order > 0)
+        self->bound = UINT64_MAX;
+    else if (order == 0 && bound.length > shared.length)
+        self->bound = bytes_head(bytes_after(bound, shared.length));
+}
+
+bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out)
+{
+    const struct frame *frame = &self->position.pin->frame;
+    const unsigned index = self->position.index + 1;
+    struct frame_row row;
+    if (self->bound == 0 || index >= frame->row_count || frame->heads[index] >= self->bound ||
+        !part_source_advance(self, cap, &row))
+        return false;
+    const struct bytes key = bytes_of(self->key, self->key_prefix_length + row.suffix.length);
+    self->source.row.key = key;
+    self->source.row.from = row.from;
+    *out = frame_row_whole(&row, key);
     return true;
 }
 
@@ -590,5 +626,6 @@ void part_source_init(struct part_source *source, struct part *part, bool direct
     source->key = NULL;
     source->key_capacity = 0;
     source->key_prefix_length = SIZE_MAX;
+    source->bound = 0;
     part_source_check(source);
 }

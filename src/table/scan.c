@@ -71,7 +71,15 @@ static struct scan_source *scan_add_source(struct scan *scan, const struct level
     self->cap = level->cap;
     self->floor = level->floor;
     self->at_key = false;
+    self->gallops = false;
     return self;
+}
+
+static void scan_add_run(struct scan *scan, const struct level *level, struct run *run)
+{
+    struct scan_source *self = scan_add_source(scan, level);
+    run_source_init(&self->of.run, run);
+    self->gallops = true;
 }
 
 /* Whether the run may have a key of the slice inside the bounds, as far as its first key tells. */
@@ -109,12 +117,12 @@ static void scan_add_level(struct scan *scan, const struct tableset *set, const 
     for (uint32_t i = 0; i < set->live_count; i++) {
         struct run *run = set->live[i];
         if (run->min_from <= level->cap && scan_meets_run(scan, level, run))
-            run_source_init(&scan_add_source(scan, level)->of.run, run);
+            scan_add_run(scan, level, run);
     }
     for (uint32_t i = 0; i < set->history_count; i++) {
         struct run *run = set->history[i];
         if (scan_needs_history(level, run) && scan_meets_run(scan, level, run))
-            run_source_init(&scan_add_source(scan, level)->of.run, run);
+            scan_add_run(scan, level, run);
     }
 }
 
@@ -307,12 +315,41 @@ static strata_status scan_move_ties(struct scan *scan)
     return STRATA_OK;
 }
 
+/* Sets heap[0] off: up to the next key of any other source, and the bounds, it needs no comparing. */
+static void scan_set_bound(struct scan *scan)
+{
+    struct scan_source *self = scan->heap[0];
+    struct bytes bound = scan->bounds.end;
+    if (scan->runner != 0) {
+        const struct bytes key = user_key_of(&scan->heap[scan->runner]->of.source);
+        if (bound.length == 0 || bytes_compare(key, bound) < 0)
+            bound = key;
+    }
+    part_source_set_bound(&self->of.run.part, KEY_PREFIX_SIZE, bound);
+}
+
 static inline void scan_take_row(struct scan *scan)
 {
     const struct source *source = &scan->heap[0]->of.source;
     scan->row = source->row;
     scan->row.key = user_key_of(source);
     scan->valid = true;
+    if (scan->heap[0]->gallops)
+        scan_set_bound(scan);
+}
+
+/* To the next visible row, if heap[0] has it and comes to it at a gallop. */
+static inline bool scan_gallop(struct scan *scan)
+{
+    struct scan_source *self = scan->heap[0];
+    struct row *row = &scan->row;
+    while (self->gallops && part_source_gallop(&self->of.run.part, self->cap, row)) {
+        if (row->from < self->floor || (row->to != 0 && self->cap >= row->to))
+            continue;
+        row->key = bytes_after(row->key, KEY_PREFIX_SIZE);
+        return true;
+    }
+    return false;
 }
 
 /* From heap[0] to the first visible row. */
@@ -517,6 +554,8 @@ strata_status scan_seek(struct scan *scan, struct bytes key, bool past)
 strata_status scan_next(struct scan *scan)
 {
     assert(scan->valid);
+    if (!scan->reverse && scan_gallop(scan))
+        return STRATA_OK;
     scan->valid = false;
     if (scan->reverse) {
         TRY(back_leave_key(scan));
