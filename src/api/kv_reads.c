@@ -145,17 +145,16 @@ strata_status strata_kv_history(strata_txn *txn, strata_space *space, strata_byt
 
 strata_status strata_kv_next(strata_cursor *cursor, strata_row *out)
 {
-    const struct kv_shown *shown;
+    bool shown;
     TRY(argument_cursor(cursor, CURSOR_SCAN, CURSOR_HISTORY));
     TRY(argument_given(out, "out"));
     if (cursor->kind == CURSOR_SCAN) {
-        TRY(kv_scan_next(&cursor->of.scan, out));
-        shown = &cursor->of.scan.shown;
+        TRY(kv_scan_next(&cursor->of.scan, &shown, out));
     } else {
         TRY(kv_history_next(&cursor->of.history, out));
-        shown = &cursor->of.history.shown;
+        shown = cursor->of.history.shown.present;
     }
-    return shown->present ? STRATA_OK : STRATA_DONE;
+    return shown ? STRATA_OK : STRATA_DONE;
 }
 
 strata_status strata_kv_count(strata_txn *txn, strata_space *space,
