@@ -387,6 +387,24 @@ static strata_status scan_place(struct scan *scan, struct scan_source *self, str
     return STRATA_OK;
 }
 
+/* Has the sources go to the target step by step, in turn: memory that one waits for comes while the
+ * others are at work. */
+static void scan_look_ahead(struct scan *scan)
+{
+    for (uint32_t i = 0; i < scan->source_count; i++)
+        scan->sources[i].looks_ahead = scan->sources[i].of.source.class->look_ahead != NULL;
+    for (bool more = scan->source_count > 1; more;) {
+        more = false;
+        for (uint32_t i = 0; i < scan->source_count; i++) {
+            struct scan_source *self = &scan->sources[i];
+            if (self->looks_ahead)
+                self->looks_ahead =
+                    source_look_ahead(&self->of.source, scan_target_of(scan, self), self->cap);
+            more = more || self->looks_ahead;
+        }
+    }
+}
+
 static strata_status scan_seek_forward(struct scan *scan, struct bytes key, bool past)
 {
     if (key.data == NULL || bytes_compare(key, scan->bounds.first) < 0) {
@@ -396,6 +414,7 @@ static strata_status scan_seek_forward(struct scan *scan, struct bytes key, bool
     }
     TRY(scan_set_target(scan, key));
     scan->heap_count = 0;
+    scan_look_ahead(scan);
     for (uint32_t i = 0; i < scan->source_count; i++)
         TRY(scan_place(scan, &scan->sources[i], key, past));
     scan_build_heap(scan);
