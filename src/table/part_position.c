@@ -186,6 +186,8 @@ bool part_position_look_ahead(struct part_position *position, struct bytes key, 
     const uintptr_t slot = frame_map_slot(&position->part->frames, position->ahead_unit);
     if (slot == 0)
         return false;
+    if ((slot & SLOT_USED) == 0)
+        frame_map_use(&position->part->frames, position->ahead_unit, slot);
     const struct cached_frame *pin = slot_frame(slot);
     const struct frame *frame = &pin->frame;
     if (frame->kind == position->leaf_kind) {
@@ -202,6 +204,7 @@ bool part_position_look_ahead(struct part_position *position, struct bytes key, 
     const struct part_target target = {.key = key, .from = from};
     if (part_step_down(position, &target, pin, &position->ahead_unit) != STRATA_OK)
         return false;
+    cache_count_hits(position->cache, 1);
     frame_map_prefetch(position->part, position->ahead_unit);
     return true;
 }

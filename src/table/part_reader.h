@@ -159,13 +159,17 @@ void part_source_release(struct part_source *self);
  * `from` <= cap; otherwise, and where something is wrong, it is false and nothing has changed. */
 bool part_source_step(struct part_source *self, uint64_t cap);
 
+/* From a row: has memory fetched that the rows behind it lie in, as far as steps do not. */
+void part_source_fetch_rows(const struct part_source *self);
+
 /* Sets how far it gallops: rows whose user keys, which lie behind the `skip` bytes that all keys of
  * interest begin with, come before `bound` (length 0: any). As far as the present leaf, whose keys
  * begin with those bytes, and heads tell; until any other move. */
 void part_source_set_bound(struct part_source *self, size_t skip, struct bytes bound);
 
-/* As part_source_step, to a row before the bound, which goes to `out`. Of its own row only the key and
- * `from` are set, which is what other moves begin from. */
+/* As part_source_step, to a row before the bound, which goes to `out`; where heads do not tell its key
+ * from the one before it goes nowhere. Of its own row only the key and `from` are set, which is what
+ * other moves begin from. */
 bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out);
 
 /* Bytes of it that can be made again from its rows: the buckets. */

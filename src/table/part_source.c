@@ -116,36 +116,38 @@ static inline void part_source_fetch_next(const struct part_source *self, unsign
     }
 }
 
-/* From a row to the one behind it in the leaf, if its key is another and its `from` not above `cap`. */
-static inline bool part_source_advance(struct part_source *self, uint64_t cap,
-                                       struct frame_row *row)
+/* Two lines at this distance are enough: short rows are not much longer, and long ones have the processor
+ * notice that it is led straight on. */
+static inline void part_source_fetch_ahead(const uint8_t *value)
+{
+    prefetch(value + PART_BYTES_AHEAD);
+    prefetch(value + PART_BYTES_AHEAD + CACHE_LINE_BYTES);
+}
+
+void part_source_fetch_rows(const struct part_source *self)
+{
+    for (size_t at = 2 * CACHE_LINE_BYTES; at < PART_BYTES_AHEAD; at += CACHE_LINE_BYTES)
+        prefetch(self->source.row.value.data + at);
+}
+
+bool part_source_step(struct part_source *self, uint64_t cap)
 {
     struct part_position *position = &self->position;
     assert(self->source.valid);
     assert(position->pin != NULL);
     const struct frame *frame = &position->pin->frame;
     const unsigned index = position->index + 1;
-    if (index >= frame->row_count || !frame_take_row_at(frame, index, row) || row->from > cap ||
-        row->suffix.length > self->key_capacity - self->key_prefix_length ||
-        part_source_repeats(self, frame, index, row->suffix))
+    struct frame_row row;
+    if (index >= frame->row_count || !frame_take_row_at(frame, index, &row) || row.from > cap ||
+        row.suffix.length > self->key_capacity - self->key_prefix_length ||
+        part_source_repeats(self, frame, index, row.suffix))
         return false;
     position->index = index;
-    /* Two lines at this distance are enough: short rows are not much longer, and long ones have the
-     * processor notice that it is led straight on. */
-    prefetch(row->value.data + PART_BYTES_AHEAD);
-    prefetch(row->value.data + PART_BYTES_AHEAD + CACHED_FRAME_ALIGNMENT);
-    part_source_copy(self, row->suffix, frame->bytes.data + frame->used);
-    part_source_fetch_next(self, frame->row_count - index);
-    return true;
-}
-
-bool part_source_step(struct part_source *self, uint64_t cap)
-{
-    struct frame_row row;
-    if (!part_source_advance(self, cap, &row))
-        return false;
+    part_source_copy(self, row.suffix, frame->bytes.data + frame->used);
     self->source.row =
         frame_row_whole(&row, bytes_of(self->key, self->key_prefix_length + row.suffix.length));
+    part_source_fetch_ahead(row.value.data);
+    part_source_fetch_next(self, frame->row_count - index);
     return true;
 }
 
@@ -182,16 +184,31 @@ void part_source_set_bound(struct part_source *self, size_t skip, struct bytes b
 
 bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out)
 {
+    if (self->bound == 0)
+        return false;
     const struct frame *frame = &self->position.pin->frame;
     const unsigned index = self->position.index + 1;
-    struct frame_row row;
-    if (self->bound == 0 || index >= frame->row_count || frame->heads[index] >= self->bound ||
-        !part_source_advance(self, cap, &row))
+    const size_t prefix_length = self->key_prefix_length;
+    if (index >= frame->row_count || frame->heads[index] >= self->bound ||
+        frame->heads[index] == frame->heads[index - 1])
         return false;
-    const struct bytes key = bytes_of(self->key, self->key_prefix_length + row.suffix.length);
-    self->source.row.key = key;
+    struct frame_row row;
+    frame_row_checked(frame, frame_row_place(frame, index), &row);
+    if (row.from > cap || row.suffix.length > self->key_capacity - prefix_length)
+        return false;
+    part_source_fetch_ahead(row.value.data);
+    part_source_copy(self, row.suffix, frame->bytes.data + frame->used);
+    self->position.index = index;
+    self->source.row.key = bytes_of(self->key, prefix_length + row.suffix.length);
     self->source.row.from = row.from;
-    *out = frame_row_whole(&row, key);
+    out->key = self->source.row.key;
+    out->value = row.value;
+    out->from = row.from;
+    out->to = row.to;
+    out->time_us = row.time_us;
+    out->expires_us = row.expires_us;
+    out->kind = row.kind;
+    part_source_fetch_next(self, frame->row_count - index);
     return true;
 }
 

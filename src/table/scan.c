@@ -195,13 +195,18 @@ strata_status scan_open(struct scan *scan, const struct scan_options *options)
     return STRATA_OK;
 }
 
-void scan_close(struct scan *scan)
+static void scan_let_go(struct scan *scan)
 {
     for (uint32_t i = 0; i < scan->source_count; i++)
         source_release(&scan->sources[i].of.source);
-    scan->source_count = 0;
     scan->heap_count = 0;
     scan->valid = false;
+}
+
+void scan_close(struct scan *scan)
+{
+    scan_let_go(scan);
+    scan->source_count = 0;
 }
 
 void scan_release(struct scan *scan)
@@ -387,6 +392,15 @@ static strata_status scan_place(struct scan *scan, struct scan_source *self, str
     return STRATA_OK;
 }
 
+/* Rows behind the first are fetched while a run is walked, but the first ones come at once. */
+static void scan_fetch_rows(const struct scan *scan)
+{
+    if (scan->heap_count > 0 && scan->heap[0]->gallops)
+        part_source_fetch_rows(&scan->heap[0]->of.run.part);
+    if (scan->runner != 0 && scan->heap[scan->runner]->gallops)
+        part_source_fetch_rows(&scan->heap[scan->runner]->of.run.part);
+}
+
 /* Has the sources go to the target step by step, in turn: memory that one waits for comes while the
  * others are at work. */
 static void scan_look_ahead(struct scan *scan)
@@ -415,9 +429,15 @@ static strata_status scan_seek_forward(struct scan *scan, struct bytes key, bool
     TRY(scan_set_target(scan, key));
     scan->heap_count = 0;
     scan_look_ahead(scan);
-    for (uint32_t i = 0; i < scan->source_count; i++)
-        TRY(scan_place(scan, &scan->sources[i], key, past));
+    for (uint32_t i = 0; i < scan->source_count; i++) {
+        const strata_status status = scan_place(scan, &scan->sources[i], key, past);
+        if (status != STRATA_OK) {
+            scan_let_go(scan);
+            return status;
+        }
+    }
     scan_build_heap(scan);
+    scan_fetch_rows(scan);
     return scan_settle(scan);
 }
 

@@ -261,28 +261,18 @@ static strata_status scan_fill(struct kv_scan *scan)
     return STRATA_OK;
 }
 
-strata_status kv_scan_next(struct kv_scan *scan, bool *shown, strata_row *out)
+strata_status kv_scan_turn(struct kv_scan *scan)
 {
-    struct kv_page *page = &scan->page;
-    if (page->next == page->count) {
-        struct store_reader *reader = scan->context->reader;
-        kv_page_clear(page);
-        *shown = false;
-        scan->done = scan->done || scan->ended || scan->empty || scan->count >= scan->limit;
-        if (scan->done)
-            return STRATA_OK;
-        storage_enter(reader);
-        const strata_status status = scan_fill(scan);
-        storage_leave(reader);
-        TRY(status);
-        if (page->count == 0) {
-            scan->done = true;
-            return STRATA_OK;
-        }
-    }
-    kv_page_show(page, page->next++, out);
-    *shown = true;
-    return STRATA_OK;
+    struct store_reader *reader = scan->context->reader;
+    kv_page_clear(&scan->page);
+    scan->done = scan->done || scan->ended || scan->empty || scan->count >= scan->limit;
+    if (scan->done)
+        return STRATA_OK;
+    storage_enter(reader);
+    const strata_status status = scan_fill(scan);
+    storage_leave(reader);
+    scan->done = status == STRATA_OK && scan->page.count == 0;
+    return status;
 }
 
 bool kv_scan_present(const struct kv_scan *scan, strata_row *out)

@@ -35,9 +35,21 @@ void kv_scan_init(struct kv_scan *scan, struct kv_context *context);
 STRATA_CHECKED strata_status kv_scan_open(struct kv_scan *scan, const struct storage_space *space,
                                           const strata_scan_options *options);
 
-/* Shows the next row; `*shown` false: there is none, and `out` is as it was. STRATA_TOO_BIG passes it
- * over. */
-STRATA_CHECKED strata_status kv_scan_next(struct kv_scan *scan, bool *shown, strata_row *out);
+/* Fills the page, which has been shown. STRATA_TOO_BIG passes a row over. */
+STRATA_CHECKED strata_status kv_scan_turn(struct kv_scan *scan);
+
+/* Shows the next row; `*shown` false: there is none, and `out` is as it was. Fails as kv_scan_turn. */
+STRATA_CHECKED static inline strata_status kv_scan_next(struct kv_scan *scan, bool *shown,
+                                                        strata_row *out)
+{
+    struct kv_page *page = &scan->page;
+    if (page->next == page->count)
+        TRY(kv_scan_turn(scan));
+    *shown = page->next < page->count;
+    if (*shown)
+        kv_page_show(page, page->next++, out);
+    return STRATA_OK;
+}
 
 /* The row shown last, until the next call; false: there is none. */
 bool kv_scan_present(const struct kv_scan *scan, strata_row *out);

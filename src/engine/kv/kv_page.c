@@ -39,9 +39,16 @@ static inline size_t page_aligned(size_t at)
     return (at + PAGE_ALIGNMENT - 1) & ~(size_t)(PAGE_ALIGNMENT - 1);
 }
 
-/* Inside. The value goes behind the bytes that are there; `*size` is its size. */
-static strata_status page_add_value(struct kv_page *page, struct kv_context *context,
-                                    const struct row *row, size_t at, size_t *size_out)
+/* Makes the bytes reach to `end`, and room for one more: an empty value is not absent. */
+static inline strata_status page_reach(struct kv_page *page, size_t end)
+{
+    return end < page->bytes.capacity ? STRATA_OK
+                                      : buffer_reserve(&page->bytes, end + 1 - page->bytes.length);
+}
+
+/* Inside. Puts the value of a row, which lies in an object, to `at`. */
+static strata_status page_read_value(struct kv_page *page, const struct kv_context *context,
+                                     const struct row *row, size_t at, size_t *size_out)
 {
     const uint64_t size = storage_value_size(row);
     if (size > INLINE_VALUE_SIZE_MAX && size > held_value_size_max(context->holds))
@@ -49,16 +56,9 @@ static strata_status page_add_value(struct kv_page *page, struct kv_context *con
                        "a value of %llu bytes cannot be shown: scan keys only and read it in "
                        "pieces with strata_kv_copy",
                        (unsigned long long)size);
-    /* One byte more: an empty value is not absent. */
-    if (at + (size_t)size >= page->bytes.capacity)
-        TRY(buffer_reserve(&page->bytes, at + (size_t)size + 1 - page->bytes.length));
-    uint8_t *to = page->bytes.data + at;
-    if (row->kind == ROW_VALUE_REFERENCE)
-        TRY(storage_value_read(context->reader, row, 0, to, (size_t)size));
-    else
-        memcpy(to, row->value.data, (size_t)size);
     *size_out = (size_t)size;
-    return STRATA_OK;
+    TRY(page_reach(page, at + (size_t)size));
+    return storage_value_read(context->reader, row, 0, page->bytes.data + at, (size_t)size);
 }
 
 strata_status kv_page_add(struct kv_page *page, struct kv_context *context, const struct row *row,
@@ -66,19 +66,21 @@ strata_status kv_page_add(struct kv_page *page, struct kv_context *context, cons
 {
     assert(page->count < KV_PAGE_ROWS_MAX);
     struct kv_page_row *to = &page->rows[page->count];
-    const size_t key = page->bytes.length;
-    const size_t key_end = key + row->key.length;
-    size_t value = page_aligned(key_end), value_size = 0, end = key_end;
-    if (with_value) {
-        TRY(page_add_value(page, context, row, value, &value_size));
-        end = value + value_size;
-    } else if (key_end > page->bytes.capacity) {
-        TRY(buffer_reserve(&page->bytes, row->key.length));
+    const struct bytes key = row->key;
+    const size_t at = page->bytes.length;
+    const size_t value = page_aligned(at + key.length);
+    size_t value_size = with_value ? row->value.length : 0;
+    if (with_value && row->kind == ROW_VALUE_REFERENCE) {
+        TRY(page_read_value(page, context, row, value, &value_size));
+    } else {
+        TRY(page_reach(page, value + value_size));
+        if (value_size > 0)
+            memcpy(page->bytes.data + value, row->value.data, value_size);
     }
-    memcpy(page->bytes.data + key, row->key.data, row->key.length);
-    page->bytes.length = end;
-    to->key = (uint32_t)key;
-    to->key_size = (uint32_t)row->key.length;
+    memcpy(page->bytes.data + at, key.data, key.length);
+    page->bytes.length = value + value_size;
+    to->key = (uint32_t)at;
+    to->key_size = (uint32_t)key.length;
     to->value = with_value ? (uint32_t)value : KV_PAGE_ABSENT;
     to->value_size = (uint32_t)value_size;
     to->version = row->from;
