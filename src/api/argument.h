@@ -3,6 +3,7 @@
 #ifndef STRATA_API_ARGUMENT_H
 #define STRATA_API_ARGUMENT_H
 
+#include "core/lock.h"
 #include "engine/database/cursor.h"
 
 /* Not NULL. */
@@ -26,6 +27,13 @@ STRATA_CHECKED strata_status argument_writable_txn(const strata_txn *txn);
 /* One of the two kinds, whose transaction has not ended: STRATA_CLOSED. */
 STRATA_CHECKED strata_status argument_cursor(const strata_cursor *cursor, enum cursor_kind kind,
                                              enum cursor_kind other_kind);
+
+/* Whether that would do for a cursor of that kind: for calls that do little else. */
+static inline bool argument_cursor_will_do(const strata_cursor *cursor, enum cursor_kind kind)
+{
+    return cursor != NULL && cursor->kind == kind && !cursor->ended &&
+           cursor->db->process == process_generation();
+}
 
 /* NULL, or a space of `db`. */
 STRATA_CHECKED strata_status argument_space(strata *db, strata_space *space,

@@ -1,5 +1,7 @@
 #include "api/argument.h"
 
+#include <assert.h>
+
 enum { SCAN_OPTIONS_FIRST_SIZE = sizeof(strata_scan_options) };
 
 static strata_status key_not_found(void)
@@ -145,17 +147,16 @@ strata_status strata_kv_history(strata_txn *txn, strata_space *space, strata_byt
 
 strata_status strata_kv_next(strata_cursor *cursor, strata_row *out)
 {
-    const struct kv_shown *shown;
-    TRY(argument_cursor(cursor, CURSOR_SCAN, CURSOR_HISTORY));
-    TRY(argument_given(out, "out"));
-    if (cursor->kind == CURSOR_SCAN) {
-        TRY(kv_scan_next(&cursor->of.scan, out));
-        shown = &cursor->of.scan.shown;
-    } else {
-        TRY(kv_history_next(&cursor->of.history, out));
-        shown = &cursor->of.history.shown;
+    bool shown;
+    if (argument_cursor_will_do(cursor, CURSOR_SCAN) && out != NULL) {
+        TRY(kv_scan_next(&cursor->of.scan, &shown, out));
+        return shown ? STRATA_OK : STRATA_DONE;
     }
-    return shown->present ? STRATA_OK : STRATA_DONE;
+    TRY(argument_cursor(cursor, CURSOR_HISTORY, CURSOR_SCAN));
+    TRY(argument_given(out, "out"));
+    assert(cursor->kind == CURSOR_HISTORY);
+    TRY(kv_history_next(&cursor->of.history, out));
+    return cursor->of.history.shown.present ? STRATA_OK : STRATA_DONE;
 }
 
 strata_status strata_kv_count(strata_txn *txn, strata_space *space,

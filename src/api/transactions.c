@@ -154,13 +154,15 @@ strata_status strata_cursor_keep(strata_cursor *cursor, strata_value *out)
     TRY(argument_given(out, "out"));
     held_value_release(out);
     TRY(argument_cursor(cursor, CURSOR_SCAN, CURSOR_HISTORY));
-    const struct kv_shown *shown =
-        cursor->kind == CURSOR_SCAN ? &cursor->of.scan.shown : &cursor->of.history.shown;
-    if (!shown->present)
+    strata_row row = {.version = 0};
+    const bool present = cursor->kind == CURSOR_SCAN
+                             ? kv_scan_present(&cursor->of.scan, &row)
+                             : kv_history_present(&cursor->of.history, &row);
+    if (!present)
         return failure(STRATA_INVALID, "the cursor stands on no row");
-    if (shown->row.value.data == NULL)
+    if (row.value.data == NULL)
         return failure(STRATA_INVALID, "the row of the cursor has no value");
-    const strata_status status = held_value_copy(&cursor->db->holds, &shown->row, out);
+    const strata_status status = held_value_copy(&cursor->db->holds, &row, out);
     if (status != STRATA_OK)
         held_value_release(out);
     return status;

@@ -11,6 +11,8 @@ static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX - FRAME_HEADER_SIZE - FRAME_ROW
               "behind the longest prefix, a row's offset still fits in 16 bits");
 static_assert(FRAME_BYTES_MAX / FRAME_ROW_ALIGNMENT <= 1 << PART_OFFSET_BITS,
               "buckets can name every row");
+static_assert(FRAME_HEADED_ROWS_MIN * FRAME_OFFSET_SIZE >= sizeof(uint64_t),
+              "a word that begins in a row ends in the frame");
 
 uint32_t frame_units_claimed(const uint8_t *header)
 {
@@ -199,6 +201,10 @@ strata_status frame_row_at(const struct frame *frame, unsigned index, struct fra
 {
     assert(index < frame->row_count);
     struct frame_fields fields;
+    if (frame->heads != NULL) {
+        frame_row_checked(frame, frame_row_place(frame, index), out);
+        return STRATA_OK;
+    }
     if (!frame_read_row(frame, index, &fields))
         return frame_refuse_unread(frame, index);
     return frame_take_row(frame, &fields, out) ? STRATA_OK : frame_refuse_fields(frame, &fields);
@@ -238,6 +244,12 @@ static inline strata_status frame_row_before(const struct frame *frame, unsigned
                                              struct bytes rest, uint64_t from, bool *out)
 {
     struct frame_fields fields;
+    if (frame->heads != NULL) {
+        struct frame_row row;
+        frame_row_checked(frame, frame_row_place(frame, index), &row);
+        *out = row_order(row.suffix, row.from, rest, from) < 0;
+        return STRATA_OK;
+    }
     if (!frame_read_row(frame, index, &fields) || fields.from_delta > UINT64_MAX - frame->base_from)
         return frame_refuse_unread(frame, index);
     *out = row_order(bytes_of(fields.suffix, fields.suffix_length),
@@ -252,23 +264,84 @@ void frame_move(struct frame *frame, const uint8_t *to)
     if (frame->row_count > 0)
         frame->offsets = to + frame_rows_end(frame);
     frame->heads = NULL;
+    frame->children = NULL;
+}
+
+static struct bytes frame_suffix_checked(const struct frame *frame, unsigned index)
+{
+    struct frame_row row;
+    frame_row_checked(frame, frame_row_place(frame, index), &row);
+    return row.suffix;
+}
+
+/* Finds out what the middle three quarters of the rows share, and which rows do. */
+static void frame_find_stem(struct frame *frame)
+{
+    const unsigned first = frame->row_count / 8, last = frame->row_count - 1 - first;
+    const struct bytes low = frame_suffix_checked(frame, first);
+    const struct bytes high = frame_suffix_checked(frame, last);
+    const size_t shorter = low.length < high.length ? low.length : high.length;
+    size_t shared = 0;
+    while (shared < shorter && low.data[shared] == high.data[shared])
+        shared++;
+    frame->stem = bytes_of(low.data, shared);
+    frame->stem_first = 0;
+    frame->stem_end = frame->row_count;
+    if (shared == 0)
+        return;
+    unsigned begin = first, end = last + 1;
+    while (begin > 0 && bytes_start_with(frame_suffix_checked(frame, begin - 1), frame->stem))
+        begin--;
+    while (end < frame->row_count &&
+           bytes_start_with(frame_suffix_checked(frame, end), frame->stem))
+        end++;
+    frame->stem_first = (uint16_t)begin;
+    frame->stem_end = (uint16_t)end;
+}
+
+/* Whether every row can be read; fills in the heads as they are without a stem, and of an index the
+ * units of the children. */
+static bool frame_check_all(const struct frame *frame, uint64_t *heads, uint32_t *children)
+{
+    struct frame_row row;
+    struct index_entry entry;
+    for (unsigned i = 0; i < frame->row_count; i++) {
+        if (!frame_take_row_at(frame, i, &row))
+            return false;
+        heads[i] = bytes_head(row.suffix);
+        if (frame->kind != FRAME_INDEX)
+            continue;
+        if (index_entry_load(row.value, &entry) != STRATA_OK)
+            return false;
+        children[i] = entry.unit;
+    }
+    return true;
 }
 
 void frame_add_heads(struct frame *frame, void *to)
 {
     assert(frame->row_count > 0);
     assert((uintptr_t)to % sizeof(uint64_t) == 0);
+    const bool index = frame->kind == FRAME_INDEX;
     uint64_t *heads = to;
-    for (unsigned i = 0; i < frame->row_count; i++) {
-        struct frame_fields fields;
-        if (!frame_read_row(frame, i, &fields))
-            return;
-        heads[i] = bytes_head(bytes_of(fields.suffix, fields.suffix_length));
-    }
-    uint8_t *offsets = (uint8_t *)(heads + frame->row_count);
+    void *behind = heads + frame->row_count;
+    uint32_t *children = behind;
+    if (frame->row_count < FRAME_HEADED_ROWS_MIN || !frame_check_all(frame, heads, children))
+        return;
+    uint8_t *offsets = index ? (uint8_t *)(children + frame->row_count) : behind;
     memcpy(offsets, frame->offsets, (size_t)frame->row_count * FRAME_OFFSET_SIZE);
     frame->heads = heads;
+    frame->children = index ? children : NULL;
     frame->offsets = offsets;
+    frame_find_stem(frame);
+    for (unsigned i = 0; frame->stem.length > 0 && i < frame->row_count; i++) {
+        const struct bytes suffix = frame_suffix_checked(frame, i);
+        /* In frames of an enemy rows that do not share the stem may lie anywhere. */
+        if (bytes_start_with(suffix, frame->stem))
+            heads[i] = bytes_head(bytes_after(suffix, frame->stem.length));
+        else
+            heads[i] = i < frame->stem_first ? 0 : UINT64_MAX;
+    }
 }
 
 /* The first of `count` > 0 heads, in order, that is not below `head`; without a branch that depends on
@@ -322,11 +395,21 @@ static strata_status frame_search_near(const struct frame *frame, struct bytes r
 static strata_status frame_search_heads(const struct frame *frame, struct bytes rest, uint64_t from,
                                         unsigned near, unsigned *out)
 {
-    const uint64_t head = bytes_head(rest);
-    const unsigned low = heads_lower_bound(frame->heads, frame->row_count, head);
+    const struct bytes stem = frame->stem;
+    if (stem.length > 0) {
+        const size_t shared = rest.length < stem.length ? rest.length : stem.length;
+        const int order = memcmp(rest.data, stem.data, shared);
+        if (order > 0)
+            return frame_search(frame, rest, from, frame->stem_end, frame->row_count, out);
+        if (order < 0 || rest.length < stem.length)
+            return frame_search(frame, rest, from, 0, frame->stem_first, out);
+    }
+    const unsigned first = frame->stem_first, end = frame->stem_end;
+    const uint64_t head = bytes_head(bytes_after(rest, stem.length));
+    const unsigned low = first + heads_lower_bound(frame->heads + first, end - first, head);
     unsigned high = low;
-    for (unsigned step = 1; high < frame->row_count && frame->heads[high] == head; step *= 2)
-        high = step < frame->row_count - high ? high + step : frame->row_count;
+    for (unsigned step = 1; high < end && frame->heads[high] == head; step *= 2)
+        high = step < end - high ? high + step : end;
     if (high == low) {
         *out = low;
         return STRATA_OK;

@@ -65,8 +65,12 @@ struct frame {
     uint16_t units;
     uint16_t row_count;
     uint8_t kind;
-    const uint8_t *offsets; /* Of its rows: in its bytes, or a copy. NULL if it has no rows. */
-    const uint64_t *heads;  /* NULL: none. */
+    const uint8_t *offsets;   /* Of its rows: in its bytes, or a copy. NULL if it has no rows. */
+    const uint64_t *heads;    /* NULL: none. With them, every row has been checked. */
+    const uint32_t *children; /* With heads, of an index: the unit of each child. */
+    struct bytes stem;
+    uint16_t stem_first;
+    uint16_t stem_end;
 };
 
 /* One row inside a frame; its key is the frame's prefix, then `suffix`. */
@@ -123,14 +127,24 @@ STRATA_CHECKED strata_status frame_lower_bound(const struct frame *frame, struct
 /* For a frame whose bytes have been copied to `to`. It has no heads there. */
 void frame_move(struct frame *frame, const uint8_t *to);
 
-/* Makes searches of a frame of rows quicker: puts beside it, for each row, the first eight bytes of its
- * key after the prefix, with zeros behind, as a big-endian number, and behind these a copy of the
- * offsets. Does nothing if a row cannot be read. `to` has frame_heads_size bytes and is aligned to 8. */
+/* Frames of fewer rows are as quick to search without heads. And behind the rows of such a frame lie
+ * at least eight bytes, their offsets, so that reading a row eight bytes at a time stays inside it. */
+enum { FRAME_HEADED_ROWS_MIN = 4 };
+
+/* Makes reading a frame of rows quicker. Puts beside it, for each row, the first eight bytes of its key
+ * after the prefix and the stem, with zeros behind, as a big-endian number; behind these, of an index,
+ * the units of the children; then a copy of the offsets. And checks every row, so that nobody has to
+ * again. The stem is for frames whose first or last rows are of another slice, or of other kinds of
+ * keys, than all others: their common prefix is short, and what follows it nearly always the same.
+ * Does nothing if a row cannot be read, or there are too few. `to` has frame_heads_size bytes and is
+ * aligned to 8. */
 void frame_add_heads(struct frame *frame, void *to);
 
-static inline size_t frame_heads_size(size_t row_count)
+/* Of a frame of FRAME_HEADED_ROWS_MIN rows or more. */
+static inline size_t frame_heads_size(enum frame_kind kind, size_t row_count)
 {
-    return row_count * (sizeof(uint64_t) + sizeof(uint16_t));
+    const size_t child_size = kind == FRAME_INDEX ? sizeof(uint32_t) : 0;
+    return row_count * (sizeof(uint64_t) + child_size + sizeof(uint16_t));
 }
 
 /* The same as frame_lower_bound, and sooner if it is at row `near` <= row_count or a little behind it. */

@@ -135,15 +135,12 @@ static inline strata_status cursor_refresh(struct storage_scan *scan, bool *fres
     return *fresh ? cursor_read(scan, set) : STRATA_OK;
 }
 
-/* From where the scan stands to the first live row. Its key is copied: what it lies in may be gone by
- * the next call. */
+/* From where the scan stands to the first live row. */
 static inline strata_status cursor_settle(struct storage_scan *scan)
 {
     struct row *row = &scan->scan.row;
     while (scan->scan.valid) {
         if (row_is_live(row, scan->view.time_us)) {
-            TRY(buffer_set(&scan->position, row->key));
-            scan->positioned = true;
             if (row->from >= OWN_VERSION_BASE)
                 row->from = 0;
             scan->row = row;
@@ -173,6 +170,28 @@ static strata_status cursor_seek(struct storage_scan *scan, struct bytes key, bo
     return cursor_settle(scan);
 }
 
+strata_status storage_scan_reserve(struct storage_scan *scan, struct bytes key)
+{
+    return key.length <= scan->position.capacity ? STRATA_OK
+                                                 : buffer_reserve(&scan->position, key.length);
+}
+
+void storage_scan_note(struct storage_scan *scan, struct bytes key)
+{
+    assert(key.length > 0);
+    assert(key.length <= scan->position.capacity);
+    memcpy(scan->position.data, key.data, key.length);
+    scan->position.length = key.length;
+    scan->positioned = true;
+}
+
+static strata_status cursor_note(struct storage_scan *scan, struct bytes key)
+{
+    TRY(storage_scan_reserve(scan, key));
+    storage_scan_note(scan, key);
+    return STRATA_OK;
+}
+
 strata_status storage_scan_seek(struct storage_scan *scan, struct bytes key, bool past)
 {
     scan->valid = false;
@@ -180,12 +199,10 @@ strata_status storage_scan_seek(struct storage_scan *scan, struct bytes key, boo
     if (scan->storage_space == 0)
         return STRATA_OK;
     TRY(cursor_end_move(scan, cursor_seek(scan, key, past)));
-    if (!scan->valid && key.data != NULL) {
-        /* There is nothing from here on, and that is how it stays. */
-        TRY(buffer_set(&scan->position, key));
-        scan->positioned = true;
-    }
-    return STRATA_OK;
+    if (scan->valid)
+        return cursor_end_move(scan, cursor_note(scan, scan->row->key));
+    /* There is nothing from here on, and that is how it stays. */
+    return key.data != NULL ? cursor_note(scan, key) : STRATA_OK;
 }
 
 static inline strata_status cursor_next(struct storage_scan *scan)
@@ -207,7 +224,28 @@ strata_status storage_scan_next(struct storage_scan *scan)
 {
     if (scan->storage_space == 0)
         return STRATA_OK;
-    return cursor_end_move(scan, cursor_next(scan));
+    TRY(cursor_end_move(scan, cursor_next(scan)));
+    return scan->valid ? cursor_end_move(scan, cursor_note(scan, scan->row->key)) : STRATA_OK;
+}
+
+static inline strata_status cursor_step(struct storage_scan *scan)
+{
+    scan->valid = false;
+    TRY(scan_next(&scan->scan));
+    return cursor_settle(scan);
+}
+
+strata_status storage_scan_step(struct storage_scan *scan)
+{
+    assert(scan->valid);
+    assert(scan->open);
+    return cursor_end_move(scan, cursor_step(scan));
+}
+
+void storage_scan_go_back(struct storage_scan *scan, struct bytes key)
+{
+    scan->valid = false;
+    storage_scan_note(scan, key);
 }
 
 void storage_scan_close(struct storage_scan *scan)

@@ -132,7 +132,7 @@ struct storage_scan {
     bool positioned; /* Whether `position` says something. */
     bool valid;
     struct row *row; /* Its key is the user key. Own writes have `from` 0. Until leave or move. */
-    struct buffer position;     /* The last key shown, to start over from. */
+    struct buffer position;     /* The last key noted, to start over from. */
     struct buffer first, end;   /* The bounds; end empty: none. */
     uint64_t generation;        /* Of the set it reads. */
     const struct memtable *own; /* The transaction's, as it was at open. */
@@ -158,11 +158,19 @@ STRATA_CHECKED strata_status storage_scan_seek(struct storage_scan *scan, struct
 /* Inside. To the row after the one shown last; to the first if there was none. */
 STRATA_CHECKED strata_status storage_scan_next(struct storage_scan *scan);
 
-/* The user key of the row shown. Until the next move, also outside. */
-static inline struct bytes storage_scan_key(const struct storage_scan *scan)
-{
-    return bytes_of(scan->position.data, scan->position.length);
-}
+/* The same from a row that was moved to since the last enter, for many rows in one go. The two moves
+ * before note where they stand, this one does not: whoever calls it reserves room for the key of each
+ * row that it keeps, and before the leave, also after a failure, notes the last. */
+STRATA_CHECKED strata_status storage_scan_step(struct storage_scan *scan);
+
+/* Makes sure that noting `key` cannot fail. */
+STRATA_CHECKED strata_status storage_scan_reserve(struct storage_scan *scan, struct bytes key);
+
+/* `key`, which there is room for, is that of the row shown last: what follows comes behind it. */
+void storage_scan_note(struct storage_scan *scan, struct bytes key);
+
+/* The same of a row before the one that it stands on, which will be moved to again. */
+void storage_scan_go_back(struct storage_scan *scan, struct bytes key);
 
 void storage_scan_close(struct storage_scan *scan);
 

@@ -248,7 +248,9 @@ static struct frame_page *map_page(struct cache *cache, struct frame_map *map, u
 
 static size_t map_heads_size(const struct frame *frame)
 {
-    return frame->row_count > 1 ? frame_heads_size(frame->row_count) : 0;
+    return frame->row_count < FRAME_HEADED_ROWS_MIN
+               ? 0
+               : frame_heads_size((enum frame_kind)frame->kind, frame->row_count);
 }
 
 /* A block for a copy of `fresh`; NULL if the frame is listed by now, or there is no room. */

@@ -161,7 +161,7 @@ static size_t part_average_heads(const struct part *part)
 {
     assert(part->leaf_count > 0);
     const uint64_t rows = part->info.rows / part->leaf_count;
-    return frame_heads_size(rows < FRAME_ROWS_MAX ? (size_t)rows : FRAME_ROWS_MAX);
+    return frame_heads_size(FRAME_ROWS, rows < FRAME_ROWS_MAX ? (size_t)rows : FRAME_ROWS_MAX);
 }
 
 /* Takes over what the footer says. */

@@ -69,6 +69,9 @@ STRATA_CHECKED strata_status part_values(struct part *part,
 
 enum { PART_DEPTH_MAX = 16 };
 
+/* How far looking ahead came: nowhere, to a frame, to a row of a leaf. */
+enum part_ahead { PART_AHEAD_NONE, PART_AHEAD_FRAME, PART_AHEAD_ROW };
+
 /* A place in one of the two trees of a part: a row of a leaf, or none. Holds a pinned frame. */
 struct part_position {
     struct part *part;
@@ -85,11 +88,20 @@ struct part_position {
     } path[PART_DEPTH_MAX];
     unsigned depth;
     uint32_t leaf;
+    /* Until the seek that it is for: the path is that so far; `index` is the row's. */
+    uint8_t ahead; /* enum part_ahead */
+    uint32_t ahead_unit;
 };
 
 /* `part` is ready. All moves are made inside an epoch, if the cache is large. */
 void part_position_init(struct part_position *position, struct part *part,
                         enum frame_kind leaf_kind);
+
+/* Goes a step of the seek to (key, from), as long as it finds frames in a large cache, and asks for the
+ * memory that the next step will touch: so the steps of many seeks wait for memory together. Returns
+ * whether there is another step. The same seek follows, in the same epoch, or the position is
+ * released. It does nothing where the position holds a leaf, which may be where it goes. */
+bool part_position_look_ahead(struct part_position *position, struct bytes key, uint64_t from);
 
 /* To the first row at or after (key, from); behind the last row if there is none. */
 STRATA_CHECKED strata_status part_position_seek(struct part_position *position, struct bytes key,
@@ -114,18 +126,22 @@ STRATA_CHECKED strata_status part_position_row(const struct part_position *posit
                                                struct frame_row *out);
 void part_position_release(struct part_position *position);
 
+enum { PART_KEY_NEAR_SIZE = 104 };
+
 /* A source over the rows of one part; with `directory` over its slices instead. Holds a pinned frame
- * and no reference. To be moved inside an epoch. */
+ * and no reference. To be moved inside an epoch. It stays where it was made. */
 struct part_source {
     struct source source;
     struct part *part;
     struct part_position position; /* Of no part before the first seek. */
     bool directory;
     const strata_allocator *allocator; /* Of `key`: the part may be gone at the release. */
-    uint8_t *key;                      /* Where row.key is put together. */
+    uint8_t *key;                      /* Where row.key is put together: */
     size_t key_capacity;
-    uint32_t key_unit;        /* The leaf whose prefix `key` begins with, */
-    size_t key_prefix_length; /* which has this many bytes; SIZE_MAX: none yet. */
+    uint8_t key_near[PART_KEY_NEAR_SIZE]; /* here, or in memory of its own. */
+    uint32_t key_unit;                    /* The leaf whose prefix `key` begins with, */
+    size_t key_prefix_length;             /* which has this many bytes; SIZE_MAX: none yet. */
+    uint64_t bound; /* Of its gallop in this leaf: a head. 0: it goes nowhere. */
 };
 
 void part_source_init(struct part_source *source, struct part *part, bool directory);
@@ -133,6 +149,7 @@ void part_source_init(struct part_source *source, struct part *part, bool direct
 /* What its class does, for sources that are made of it: `source.row` and `source.valid` are theirs. */
 STRATA_CHECKED strata_status part_source_seek(struct part_source *self, struct bytes key,
                                               uint64_t from);
+bool part_source_look_ahead(struct part_source *self, struct bytes key, uint64_t from);
 STRATA_CHECKED strata_status part_source_seek_before(struct part_source *self, struct bytes key);
 STRATA_CHECKED strata_status part_source_next(struct part_source *self);
 STRATA_CHECKED strata_status part_source_previous(struct part_source *self);
@@ -141,6 +158,19 @@ void part_source_release(struct part_source *self);
 /* From a row to the one behind it, if that lies in the same frame, is of another key and has
  * `from` <= cap; otherwise, and where something is wrong, it is false and nothing has changed. */
 bool part_source_step(struct part_source *self, uint64_t cap);
+
+/* From a row: has memory fetched that the rows behind it lie in, as far as steps do not. */
+void part_source_fetch_rows(const struct part_source *self);
+
+/* Sets how far it gallops: rows whose user keys, which lie behind the `skip` bytes that all keys of
+ * interest begin with, come before `bound` (length 0: any). As far as the present leaf, whose keys
+ * begin with those bytes, and heads tell; until any other move. */
+void part_source_set_bound(struct part_source *self, size_t skip, struct bytes bound);
+
+/* As part_source_step, to a row before the bound, which goes to `out`; where heads do not tell its key
+ * from the one before it goes nowhere. Of its own row only the key and `from` are set, which is what
+ * other moves begin from. */
+bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out);
 
 /* Bytes of it that can be made again from its rows: the buckets. */
 STRATA_CHECKED strata_status part_derived_bytes(struct part *part, uint64_t *out);

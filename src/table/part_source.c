@@ -5,368 +5,22 @@
 #include "format/frame_row.h"
 
 #include <assert.h>
-#include <inttypes.h>
 
-static void part_position_check(const struct part_position *position)
-{
-    assert(position->depth <= PART_DEPTH_MAX);
-    assert(position->leaf_kind == FRAME_ROWS || position->leaf_kind == FRAME_DIRECTORY);
-    assert(position->pin == NULL || position->pin->frame.kind == position->leaf_kind);
-    assert(position->pin == NULL || position->index <= position->pin->frame.row_count);
-    (void)position;
-}
-
-void part_position_init(struct part_position *position, struct part *part,
-                        enum frame_kind leaf_kind)
-{
-    assert(leaf_kind == FRAME_ROWS || leaf_kind == FRAME_DIRECTORY);
-    assert(atomic_load_explicit(&part->ready, memory_order_relaxed) == 1);
-    position->part = part;
-    position->cache = part->store->cache;
-    position->root = leaf_kind == FRAME_ROWS ? part->rows_root : part->directory_root;
-    position->leaf_kind = (uint8_t)leaf_kind;
-    position->index = 0;
-    position->pin = NULL;
-    position->depth = 0; /* And so no path. */
-    position->leaf = 0;
-}
-
-void part_position_release(struct part_position *position)
-{
-    if (position->pin == NULL)
-        return;
-    part_position_check(position);
-    cache_unpin(position->cache, position->pin);
-    position->pin = NULL;
-}
-
-bool part_position_valid(const struct part_position *position)
-{
-    part_position_check(position);
-    return position->pin != NULL && position->index < position->pin->frame.row_count;
-}
-
-strata_status part_position_row(const struct part_position *position, struct frame_row *out)
-{
-    assert(part_position_valid(position));
-    const struct cached_frame *pin = position->pin;
-    if (frame_take_row_at(&pin->frame, position->index, out))
-        return STRATA_OK;
-    return part_fault(position->part, pin->unit, frame_row_at(&pin->frame, position->index, out));
-}
-
-/* Takes over a leaf, pinned from here on. */
-static void part_position_hold(struct part_position *position, struct frame_loan leaf,
-                               unsigned index)
-{
-    struct cached_frame *before = position->pin;
-    position->pin = leaf.frame == NULL ? NULL : cache_keep(position->cache, leaf);
-    position->index = index;
-    cache_unpin(position->cache, before);
-    part_position_check(position);
-}
-
-/* The unit of the child that row `row` of an index frame names. A child lies before its parent, so
- * that every descent ends, whatever the bytes are. */
-static strata_status part_index_child(const struct cached_frame *pin, unsigned row, uint32_t *out)
-{
-    assert(pin->frame.kind == FRAME_INDEX);
-    assert(row < pin->frame.row_count);
-    struct frame_row found;
-    struct index_entry entry;
-    TRY(frame_row_at(&pin->frame, row, &found));
-    TRY(index_entry_load(found.value, &entry));
-    if (entry.unit >= pin->unit)
-        return failure(STRATA_CORRUPT, "an index row names unit %" PRIu32 ", behind its own",
-                       entry.unit);
-    *out = entry.unit;
-    return STRATA_OK;
-}
-
-/* The last row at or before (key, from) of an index frame; the first row if there is none. */
-static strata_status part_index_choose(const struct frame *frame, struct bytes key, uint64_t from,
-                                       unsigned *out)
-{
-    assert(frame->kind == FRAME_INDEX);
-    assert(frame->row_count > 0);
-    /* The last row before the place behind (key, from). Behind (key, 0) there is no such place; the
-     * child before will do, since a seek goes on to the leaves behind it. */
-    unsigned bound;
-    TRY(frame_lower_bound(frame, key, from > 0 ? from - 1 : 0, &bound));
-    *out = bound > 0 ? bound - 1 : 0;
-    return STRATA_OK;
-}
-
-/* What a descent follows. */
-struct part_target {
-    struct bytes key;
-    uint64_t from;
-    bool rightmost; /* Instead: the last row of every index frame. */
-};
-
-/* Adds the step from the index frame `pin` to the path; `unit` becomes the child's. */
-static strata_status part_step_down(struct part_position *position,
-                                    const struct part_target *target,
-                                    const struct cached_frame *pin, uint32_t *unit)
-{
-    assert(position->depth <= PART_DEPTH_MAX);
-    if (pin->frame.kind != FRAME_INDEX || position->depth == PART_DEPTH_MAX)
-        return failure(STRATA_CORRUPT, "there is a frame of kind %u %u levels below the root",
-                       (unsigned)pin->frame.kind, position->depth);
-    unsigned row = (unsigned)pin->frame.row_count - 1;
-    if (!target->rightmost)
-        TRY(part_index_choose(&pin->frame, target->key, target->from, &row));
-    TRY(part_index_child(pin, row, unit));
-    position->path[position->depth].unit = pin->unit;
-    position->path[position->depth].row = row;
-    position->depth++;
-    return STRATA_OK;
-}
-
-/* From the frame at `unit`, below the path so far, to a leaf. */
-static strata_status part_descend(struct part_position *position, uint32_t unit,
-                                  const struct part_target *target, struct frame_loan *out)
-{
-    assert(position->depth <= PART_DEPTH_MAX);
-    for (;;) {
-        struct frame_loan loan;
-        frame_map_prefetch(position->part, unit);
-        TRY(cache_borrow(position->cache, position->part, unit, &loan));
-        const struct cached_frame *frame = loan.frame;
-        if (frame->frame.kind == position->leaf_kind) {
-            position->leaf = unit;
-            *out = loan;
-            return STRATA_OK;
-        }
-        const strata_status status =
-            part_fault(position->part, unit, part_step_down(position, target, frame, &unit));
-        cache_return(position->cache, loan);
-        TRY(status);
-    }
-}
-
-/* The leaf behind `leaf`; its frame is NULL if there is none. Frames of the index may lie between the
- * two. */
-static strata_status part_leaf_after(const struct part_position *position,
-                                     const struct cached_frame *leaf, struct frame_loan *out)
-{
-    assert(leaf->frame.kind == position->leaf_kind);
-    const struct part *part = position->part;
-    uint32_t unit = leaf->unit + leaf->frame.units;
-    while (unit < part->leaf_end) {
-        struct frame_loan loan;
-        TRY(cache_borrow(position->cache, position->part, unit, &loan));
-        if (loan.frame->frame.kind == position->leaf_kind) {
-            *out = loan;
-            return STRATA_OK;
-        }
-        const bool index = loan.frame->frame.kind == FRAME_INDEX;
-        unit += loan.frame->frame.units;
-        cache_return(position->cache, loan);
-        if (!index)
-            break;
-    }
-    *out = (struct frame_loan){.frame = NULL};
-    return STRATA_OK;
-}
-
-/* Seeks from the root. */
-static strata_status part_position_descend(struct part_position *position, struct bytes key,
-                                           uint64_t from)
-{
-    assert(position->part != NULL);
-    const struct part_target target = {.key = key, .from = from};
-    struct frame_loan leaf;
-    position->depth = 0;
-    TRY(part_descend(position, position->root, &target, &leaf));
-    for (;;) {
-        unsigned index;
-        struct frame_loan after = {.frame = NULL};
-        strata_status status = part_fault(position->part, leaf.frame->unit,
-                                          frame_lower_bound(&leaf.frame->frame, key, from, &index));
-        if (status == STRATA_OK && index == leaf.frame->frame.row_count)
-            status = part_leaf_after(position, leaf.frame, &after);
-        if (status != STRATA_OK) {
-            cache_return(position->cache, leaf);
-            return status;
-        }
-        if (after.frame == NULL) {
-            part_position_hold(position, leaf, index);
-            return STRATA_OK;
-        }
-        cache_return(position->cache, leaf);
-        leaf = after;
-    }
-}
-
-/* Seeks in the leaf behind the one held, all of whose rows come before (key, from). */
-static strata_status part_position_seek_after(struct part_position *position, struct bytes key,
-                                              uint64_t from, bool *done)
-{
-    assert(position->pin != NULL);
-    unsigned index = 0;
-    struct frame_loan after;
-    TRY(part_leaf_after(position, position->pin, &after));
-    if (after.frame == NULL) {
-        position->index = position->pin->frame.row_count;
-        *done = true;
-        return STRATA_OK;
-    }
-    const struct frame *frame = &after.frame->frame;
-    const strata_status status = part_fault(position->part, after.frame->unit,
-                                            frame_lower_bound_near(frame, key, from, 0, &index));
-    *done = status == STRATA_OK && index < frame->row_count;
-    if (*done)
-        part_position_hold(position, after, index);
-    else
-        cache_return(position->cache, after);
-    return status;
-}
-
-/* Seeks in the leaf held, if any, and in the one behind it. `*done` is false, and the position as it
- * was, if the row may be in neither. */
-static strata_status part_position_seek_here(struct part_position *position, struct bytes key,
-                                             uint64_t from, bool *done)
-{
-    *done = false;
-    if (position->pin == NULL)
-        return STRATA_OK;
-    const struct frame *frame = &position->pin->frame;
-    unsigned index;
-    TRY(part_fault(position->part, position->pin->unit,
-                   frame_lower_bound_near(frame, key, from, position->index, &index)));
-    if (index == frame->row_count)
-        return part_position_seek_after(position, key, from, done);
-    /* In front of the first row there may be others. */
-    if (index == 0)
-        return STRATA_OK;
-    position->index = index;
-    *done = true;
-    return STRATA_OK;
-}
-
-strata_status part_position_seek(struct part_position *position, struct bytes key, uint64_t from)
-{
-    assert(position->part != NULL);
-    bool done;
-    TRY(part_position_seek_here(position, key, from, &done));
-    return done ? STRATA_OK : part_position_descend(position, key, from);
-}
-
-strata_status part_position_next(struct part_position *position)
-{
-    assert(part_position_valid(position));
-    position->index++;
-    if (position->index < position->pin->frame.row_count)
-        return STRATA_OK;
-    struct frame_loan after;
-    TRY(part_leaf_after(position, position->pin, &after));
-    if (after.frame != NULL)
-        part_position_hold(position, after, 0);
-    return STRATA_OK;
-}
-
-/* Turns the path to the child before the one that it leads to, and descends to its last leaf named
- * by an index row; the frame of `*out` is NULL if the path leads to the very first one. */
-static strata_status part_turn_back(struct part_position *position, struct frame_loan *out)
-{
-    assert(position->depth <= PART_DEPTH_MAX);
-    *out = (struct frame_loan){.frame = NULL};
-    while (position->depth > 0 && position->path[position->depth - 1].row == 0)
-        position->depth--;
-    if (position->depth == 0)
-        return STRATA_OK;
-
-    const uint32_t parent = position->path[position->depth - 1].unit;
-    const unsigned row = position->path[position->depth - 1].row - 1;
-    struct frame_loan loan;
-    uint32_t unit = 0;
-    TRY(cache_borrow(position->cache, position->part, parent, &loan));
-    strata_status status = STRATA_OK;
-    if (row >= loan.frame->frame.row_count)
-        status = failure(STRATA_CORRUPT, "an index frame has changed");
-    else
-        status = part_index_child(loan.frame, row, &unit);
-    cache_return(position->cache, loan);
-    TRY(part_fault(position->part, parent, status));
-    position->path[position->depth - 1].row = row;
-    const struct part_target target = {.rightmost = true};
-    return part_descend(position, unit, &target, out);
-}
-
-/* To the last row of the leaf before the one at `unit`, which the path leads to or in front of;
- * nowhere if there is none. */
-static strata_status part_leaf_before(struct part_position *position, uint32_t unit)
-{
-    assert(position->leaf <= unit);
-    struct frame_loan leaf;
-    if (position->leaf < unit)
-        TRY(cache_borrow(position->cache, position->part, position->leaf, &leaf));
-    else
-        TRY(part_turn_back(position, &leaf));
-
-    while (leaf.frame != NULL) {
-        struct frame_loan after;
-        const strata_status status = part_leaf_after(position, leaf.frame, &after);
-        if (status != STRATA_OK) {
-            cache_return(position->cache, leaf);
-            return status;
-        }
-        if (after.frame == NULL || after.frame->unit >= unit) {
-            if (after.frame != NULL)
-                cache_return(position->cache, after);
-            break;
-        }
-        cache_return(position->cache, leaf);
-        leaf = after;
-    }
-    part_position_hold(position, leaf,
-                       leaf.frame == NULL ? 0 : (unsigned)leaf.frame->frame.row_count - 1);
-    return STRATA_OK;
-}
-
-strata_status part_position_seek_before(struct part_position *position, struct bytes key,
-                                        uint64_t from)
-{
-    bool done;
-    TRY(part_position_seek_here(position, key, from, &done));
-    /* The leaf before is found by the path of a descent. */
-    if (!done || position->index == 0)
-        TRY(part_position_descend(position, key, from));
-    if (position->index == 0)
-        return part_leaf_before(position, position->pin->unit);
-    position->index--;
-    return STRATA_OK;
-}
-
-strata_status part_position_previous(struct part_position *position, struct bytes key,
-                                     uint64_t from)
-{
-    assert(part_position_valid(position));
-    if (position->index > 0) {
-        position->index--;
-        return STRATA_OK;
-    }
-    return part_position_seek_before(position, key, from);
-}
-
-/* ---- sources ---- */
-
-enum { PART_KEY_CAPACITY_MIN = 64, PART_BYTES_AHEAD = 1024 };
+enum { PART_BYTES_AHEAD = 1024 };
 
 static void part_source_check(const struct part_source *self)
 {
-    assert((self->key == NULL) == (self->key_capacity == 0));
+    assert(self->key_capacity >= sizeof(self->key_near));
     assert(self->key_prefix_length == SIZE_MAX || self->key_prefix_length <= self->key_capacity);
     (void)self;
 }
 
 static void part_source_drop_key(struct part_source *self)
 {
-    if (self->key != NULL)
+    if (self->key != self->key_near)
         release(self->allocator, self->key, self->key_capacity);
-    self->key = NULL;
-    self->key_capacity = 0;
+    self->key = self->key_near;
+    self->key_capacity = sizeof(self->key_near);
     self->key_prefix_length = SIZE_MAX;
 }
 
@@ -376,8 +30,7 @@ static strata_status part_source_reserve(struct part_source *self, size_t size)
     part_source_check(self);
     if (size <= self->key_capacity)
         return STRATA_OK;
-    size_t capacity = self->key_capacity == 0 ? PART_KEY_CAPACITY_MIN : 2 * self->key_capacity;
-    capacity = size < capacity ? capacity : size;
+    const size_t capacity = size < 2 * self->key_capacity ? 2 * self->key_capacity : size;
     uint8_t *key = allocate(self->allocator, capacity);
     if (key == NULL)
         return failure(STRATA_NO_MEMORY, "no memory for a key of %zu bytes", size);
@@ -403,21 +56,13 @@ static inline void part_source_copy(struct part_source *self, struct bytes suffi
     }
 }
 
-static inline void part_source_fill(struct part_source *self, const struct frame_row *row)
-{
-    part_source_copy(self, row->suffix,
-                     self->position.pin->frame.bytes.data + self->position.pin->frame.used);
-    self->source.row =
-        frame_row_whole(row, bytes_of(self->key, self->key_prefix_length + row->suffix.length));
-    self->source.valid = true;
-}
-
 /* After a move: shows the row that the position stands on, if any. The prefix of its leaf mostly is in
  * the key already. */
 static strata_status part_source_show(struct part_source *self)
 {
     assert(self->position.part == self->part);
     self->source.valid = false;
+    self->bound = 0;
     if (!part_position_valid(&self->position))
         return STRATA_OK;
     struct frame_row row;
@@ -431,7 +76,10 @@ static strata_status part_source_show(struct part_source *self)
         self->key_unit = pin->unit;
         self->key_prefix_length = prefix.length;
     }
-    part_source_fill(self, &row);
+    part_source_copy(self, row.suffix, pin->frame.bytes.data + pin->frame.used);
+    self->source.row =
+        frame_row_whole(&row, bytes_of(self->key, self->key_prefix_length + row.suffix.length));
+    self->source.valid = true;
     return STRATA_OK;
 }
 
@@ -445,7 +93,7 @@ static inline bool part_source_repeats(const struct part_source *self, const str
 }
 
 /* Near the end of a leaf has the beginning of the one behind it fetched, and then its offsets. */
-static inline void part_source_look_ahead(const struct part_source *self, unsigned left)
+static inline void part_source_fetch_next(const struct part_source *self, unsigned left)
 {
     enum { LEFT_FAR = 12, LEFT_NEAR = 6 };
     if (left != LEFT_FAR && left != LEFT_NEAR)
@@ -468,6 +116,20 @@ static inline void part_source_look_ahead(const struct part_source *self, unsign
     }
 }
 
+/* Two lines at this distance are enough: short rows are not much longer, and long ones have the processor
+ * notice that it is led straight on. */
+static inline void part_source_fetch_ahead(const uint8_t *value)
+{
+    prefetch(value + PART_BYTES_AHEAD);
+    prefetch(value + PART_BYTES_AHEAD + CACHE_LINE_BYTES);
+}
+
+void part_source_fetch_rows(const struct part_source *self)
+{
+    for (size_t at = 2 * CACHE_LINE_BYTES; at < PART_BYTES_AHEAD; at += CACHE_LINE_BYTES)
+        prefetch(self->source.row.value.data + at);
+}
+
 bool part_source_step(struct part_source *self, uint64_t cap)
 {
     struct part_position *position = &self->position;
@@ -481,12 +143,72 @@ bool part_source_step(struct part_source *self, uint64_t cap)
         part_source_repeats(self, frame, index, row.suffix))
         return false;
     position->index = index;
-    /* Two lines at this distance are enough: short rows are not much longer, and long ones have the
-     * processor notice that it is led straight on. */
-    prefetch(row.value.data + PART_BYTES_AHEAD);
-    prefetch(row.value.data + PART_BYTES_AHEAD + CACHED_FRAME_ALIGNMENT);
-    part_source_fill(self, &row);
-    part_source_look_ahead(self, frame->row_count - index);
+    part_source_copy(self, row.suffix, frame->bytes.data + frame->used);
+    self->source.row =
+        frame_row_whole(&row, bytes_of(self->key, self->key_prefix_length + row.suffix.length));
+    part_source_fetch_ahead(row.value.data);
+    part_source_fetch_next(self, frame->row_count - index);
+    return true;
+}
+
+/* How `key` lies to the keys that begin with `stem`: negative before all, positive behind all. If it
+ * begins with it as well, that is taken off. */
+static int stem_order(struct bytes stem, struct bytes *key)
+{
+    const size_t shared = stem.length < key->length ? stem.length : key->length;
+    const int order = shared == 0 ? 0 : memcmp(key->data, stem.data, shared);
+    if (order != 0)
+        return order;
+    if (key->length < stem.length)
+        return -1;
+    *key = bytes_after(*key, stem.length);
+    return 0;
+}
+
+void part_source_set_bound(struct part_source *self, size_t skip, struct bytes bound)
+{
+    const struct frame *frame = &self->position.pin->frame;
+    self->bound = 0;
+    if (frame->heads == NULL || frame->prefix.length < skip)
+        return;
+    if (bound.length == 0) {
+        self->bound = UINT64_MAX;
+        return;
+    }
+    int order = stem_order(bytes_after(frame->prefix, skip), &bound);
+    if (order == 0)
+        order = stem_order(frame->stem, &bound);
+    /* Before the stem, the heads that are 0 tell nothing. */
+    self->bound = order > 0 ? UINT64_MAX : order < 0 ? 0 : bytes_head(bound);
+}
+
+bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out)
+{
+    if (self->bound == 0)
+        return false;
+    const struct frame *frame = &self->position.pin->frame;
+    const unsigned index = self->position.index + 1;
+    const size_t prefix_length = self->key_prefix_length;
+    if (index >= frame->row_count || frame->heads[index] >= self->bound ||
+        frame->heads[index] == frame->heads[index - 1])
+        return false;
+    struct frame_row row;
+    frame_row_checked(frame, frame_row_place(frame, index), &row);
+    if (row.from > cap || row.suffix.length > self->key_capacity - prefix_length)
+        return false;
+    part_source_fetch_ahead(row.value.data);
+    part_source_copy(self, row.suffix, frame->bytes.data + frame->used);
+    self->position.index = index;
+    self->source.row.key = bytes_of(self->key, prefix_length + row.suffix.length);
+    self->source.row.from = row.from;
+    out->key = self->source.row.key;
+    out->value = row.value;
+    out->from = row.from;
+    out->to = row.to;
+    out->time_us = row.time_us;
+    out->expires_us = row.expires_us;
+    out->kind = row.kind;
+    part_source_fetch_next(self, frame->row_count - index);
     return true;
 }
 
@@ -499,6 +221,15 @@ static strata_status part_source_ready(struct part_source *self)
         part_position_init(&self->position, self->part,
                            self->directory ? FRAME_DIRECTORY : FRAME_ROWS);
     return STRATA_OK;
+}
+
+bool part_source_look_ahead(struct part_source *self, struct bytes key, uint64_t from)
+{
+    if (atomic_load_explicit(&self->part->ready, memory_order_acquire) == 0)
+        return false;
+    if (self->position.part == NULL)
+        part_position_init(&self->position, self->part, FRAME_ROWS);
+    return part_position_look_ahead(&self->position, key, from);
 }
 
 strata_status part_source_seek(struct part_source *self, struct bytes key, uint64_t from)
@@ -587,8 +318,9 @@ void part_source_init(struct part_source *source, struct part *part, bool direct
     source->position.pin = NULL;
     source->directory = directory;
     source->allocator = part->store->allocator;
-    source->key = NULL;
-    source->key_capacity = 0;
+    source->key = source->key_near;
+    source->key_capacity = sizeof(source->key_near);
     source->key_prefix_length = SIZE_MAX;
+    source->bound = 0;
     part_source_check(source);
 }

@@ -261,6 +261,14 @@ static strata_status run_source_seek_visible(struct source *source, struct bytes
     return source_seek_visible_by_rows(source, self->run->store->allocator, key, cap);
 }
 
+static bool run_source_look_ahead(struct source *source, struct bytes key, uint64_t cap)
+{
+    struct run_source *self = (struct run_source *)source;
+    if (!self->initialized)
+        run_source_use(self, run_part_of(self->run, key, cap));
+    return part_source_look_ahead(&self->part, key, cap);
+}
+
 static strata_status run_source_next_visible(struct source *source, uint64_t cap)
 {
     struct run_source *self = (struct run_source *)source;
@@ -287,6 +295,7 @@ void run_source_init(struct run_source *source, struct run *run)
         .next = run_source_next,
         .previous = run_source_previous,
         .seek_visible = run_source_seek_visible,
+        .look_ahead = run_source_look_ahead,
         .next_visible = run_source_next_visible,
         .release = run_source_release,
     };

@@ -71,7 +71,15 @@ static struct scan_source *scan_add_source(struct scan *scan, const struct level
     self->cap = level->cap;
     self->floor = level->floor;
     self->at_key = false;
+    self->gallops = false;
     return self;
+}
+
+static void scan_add_run(struct scan *scan, const struct level *level, struct run *run)
+{
+    struct scan_source *self = scan_add_source(scan, level);
+    run_source_init(&self->of.run, run);
+    self->gallops = true;
 }
 
 /* Whether the run may have a key of the slice inside the bounds, as far as its first key tells. */
@@ -109,12 +117,12 @@ static void scan_add_level(struct scan *scan, const struct tableset *set, const 
     for (uint32_t i = 0; i < set->live_count; i++) {
         struct run *run = set->live[i];
         if (run->min_from <= level->cap && scan_meets_run(scan, level, run))
-            run_source_init(&scan_add_source(scan, level)->of.run, run);
+            scan_add_run(scan, level, run);
     }
     for (uint32_t i = 0; i < set->history_count; i++) {
         struct run *run = set->history[i];
         if (scan_needs_history(level, run) && scan_meets_run(scan, level, run))
-            run_source_init(&scan_add_source(scan, level)->of.run, run);
+            scan_add_run(scan, level, run);
     }
 }
 
@@ -187,13 +195,18 @@ strata_status scan_open(struct scan *scan, const struct scan_options *options)
     return STRATA_OK;
 }
 
-void scan_close(struct scan *scan)
+static void scan_let_go(struct scan *scan)
 {
     for (uint32_t i = 0; i < scan->source_count; i++)
         source_release(&scan->sources[i].of.source);
-    scan->source_count = 0;
     scan->heap_count = 0;
     scan->valid = false;
+}
+
+void scan_close(struct scan *scan)
+{
+    scan_let_go(scan);
+    scan->source_count = 0;
 }
 
 void scan_release(struct scan *scan)
@@ -307,12 +320,41 @@ static strata_status scan_move_ties(struct scan *scan)
     return STRATA_OK;
 }
 
+/* Sets heap[0] off: up to the next key of any other source, and the bounds, it needs no comparing. */
+static void scan_set_bound(struct scan *scan)
+{
+    struct scan_source *self = scan->heap[0];
+    struct bytes bound = scan->bounds.end;
+    if (scan->runner != 0) {
+        const struct bytes key = user_key_of(&scan->heap[scan->runner]->of.source);
+        if (bound.length == 0 || bytes_compare(key, bound) < 0)
+            bound = key;
+    }
+    part_source_set_bound(&self->of.run.part, KEY_PREFIX_SIZE, bound);
+}
+
 static inline void scan_take_row(struct scan *scan)
 {
     const struct source *source = &scan->heap[0]->of.source;
     scan->row = source->row;
     scan->row.key = user_key_of(source);
     scan->valid = true;
+    if (scan->heap[0]->gallops)
+        scan_set_bound(scan);
+}
+
+/* To the next visible row, if heap[0] has it and comes to it at a gallop. */
+static inline bool scan_gallop(struct scan *scan)
+{
+    struct scan_source *self = scan->heap[0];
+    struct row *row = &scan->row;
+    while (self->gallops && part_source_gallop(&self->of.run.part, self->cap, row)) {
+        if (row->from < self->floor || (row->to != 0 && self->cap >= row->to))
+            continue;
+        row->key = bytes_after(row->key, KEY_PREFIX_SIZE);
+        return true;
+    }
+    return false;
 }
 
 /* From heap[0] to the first visible row. */
@@ -350,6 +392,33 @@ static strata_status scan_place(struct scan *scan, struct scan_source *self, str
     return STRATA_OK;
 }
 
+/* Rows behind the first are fetched while a run is walked, but the first ones come at once. */
+static void scan_fetch_rows(const struct scan *scan)
+{
+    if (scan->heap_count > 0 && scan->heap[0]->gallops)
+        part_source_fetch_rows(&scan->heap[0]->of.run.part);
+    if (scan->runner != 0 && scan->heap[scan->runner]->gallops)
+        part_source_fetch_rows(&scan->heap[scan->runner]->of.run.part);
+}
+
+/* Has the sources go to the target step by step, in turn: memory that one waits for comes while the
+ * others are at work. */
+static void scan_look_ahead(struct scan *scan)
+{
+    for (uint32_t i = 0; i < scan->source_count; i++)
+        scan->sources[i].looks_ahead = scan->sources[i].of.source.class->look_ahead != NULL;
+    for (bool more = scan->source_count > 1; more;) {
+        more = false;
+        for (uint32_t i = 0; i < scan->source_count; i++) {
+            struct scan_source *self = &scan->sources[i];
+            if (self->looks_ahead)
+                self->looks_ahead =
+                    source_look_ahead(&self->of.source, scan_target_of(scan, self), self->cap);
+            more = more || self->looks_ahead;
+        }
+    }
+}
+
 static strata_status scan_seek_forward(struct scan *scan, struct bytes key, bool past)
 {
     if (key.data == NULL || bytes_compare(key, scan->bounds.first) < 0) {
@@ -359,9 +428,16 @@ static strata_status scan_seek_forward(struct scan *scan, struct bytes key, bool
     }
     TRY(scan_set_target(scan, key));
     scan->heap_count = 0;
-    for (uint32_t i = 0; i < scan->source_count; i++)
-        TRY(scan_place(scan, &scan->sources[i], key, past));
+    scan_look_ahead(scan);
+    for (uint32_t i = 0; i < scan->source_count; i++) {
+        const strata_status status = scan_place(scan, &scan->sources[i], key, past);
+        if (status != STRATA_OK) {
+            scan_let_go(scan);
+            return status;
+        }
+    }
     scan_build_heap(scan);
+    scan_fetch_rows(scan);
     return scan_settle(scan);
 }
 
@@ -517,6 +593,8 @@ strata_status scan_seek(struct scan *scan, struct bytes key, bool past)
 strata_status scan_next(struct scan *scan)
 {
     assert(scan->valid);
+    if (!scan->reverse && scan_gallop(scan))
+        return STRATA_OK;
     scan->valid = false;
     if (scan->reverse) {
         TRY(back_leave_key(scan));

@@ -38,6 +38,8 @@ struct scan_source {
     } of;
     uint8_t prefix[KEY_PREFIX_SIZE]; /* Of its slice. */
     bool at_key;                     /* In reverse: stands on the key that was shown last. */
+    bool gallops;                    /* It is of a run. */
+    bool looks_ahead;                /* Until it has no more steps to go. */
     uint64_t cap;
     uint64_t floor;
     uint64_t head; /* The first eight bytes of its user key, as a number. */

@@ -19,7 +19,11 @@ struct source_class {
     /* To the newest row with `from` <= cap of the first key, at or after `key`, that has one. This and
      * the next are NULL in sources that scans never see. */
     strata_status (*seek_visible)(struct source *source, struct bytes key, uint64_t cap);
-    /* The same of the first key behind the one whose row it stands on. */
+    /* Goes a step of that seek, if that asks for memory which the next step has to wait for, so that
+     * many sources wait together; returns whether there is another. The seek itself follows before
+     * any other move, or the release. NULL: no such steps. */
+    bool (*look_ahead)(struct source *source, struct bytes key, uint64_t cap);
+    /* The same as seek_visible, of the first key behind the one whose row it stands on. */
     strata_status (*next_visible)(struct source *source, uint64_t cap);
     /* Lets go of what it holds. Fine at any time, also twice. */
     void (*release)(struct source *source);
@@ -58,6 +62,11 @@ STRATA_CHECKED static inline strata_status source_seek_visible(struct source *so
                                                                struct bytes key, uint64_t cap)
 {
     return source->class->seek_visible(source, key, cap);
+}
+
+static inline bool source_look_ahead(struct source *source, struct bytes key, uint64_t cap)
+{
+    return source->class->look_ahead(source, key, cap);
 }
 
 STRATA_CHECKED static inline strata_status source_next_visible(struct source *source, uint64_t cap)

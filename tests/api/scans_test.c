@@ -307,20 +307,94 @@ static void a_value_too_large_to_show_is_passed_over(void **state)
     unsigned char *bytes = calloc(1, SIZE);
     strata_cursor *cursor = NULL;
     strata_row row;
-    put(scene->txn, "a", "v");
-    expect_ok(strata_kv_put(scene->txn, NULL, strata_text("b"), strata_view(bytes, SIZE)));
-    put(scene->txn, "c", "v");
-    expect_ok(strata_kv_scan(scene->txn, NULL, NULL, &cursor));
-    expect_key(cursor, "a");
-    expect(strata_kv_next(cursor, &row), STRATA_TOO_BIG);
-    expect_key(cursor, "c");
-    expect_key(cursor, NULL);
-    strata_cursor_close(cursor);
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"};
+    for (unsigned i = 0; i < 10; i++)
+        put(scene->txn, names[i], "v");
+    for (unsigned i = 1; i < 10; i += 4)
+        expect_ok(strata_kv_put(scene->txn, NULL, strata_text(names[i]), strata_view(bytes, SIZE)));
+    for (uint32_t reverse = 0; reverse < 2; reverse++) {
+        const strata_scan_options options = {.size = sizeof(options), .reverse = reverse};
+        expect_ok(strata_kv_scan(scene->txn, NULL, &options, &cursor));
+        for (unsigned i = 0; i < 10; i++) {
+            const unsigned at = reverse ? 9 - i : i;
+            if (at % 4 == 1)
+                expect(strata_kv_next(cursor, &row), STRATA_TOO_BIG);
+            else
+                expect_key(cursor, names[at]);
+        }
+        expect_key(cursor, NULL);
+        strata_cursor_close(cursor);
+    }
     const strata_scan_options keys = {.size = sizeof(keys), .keys_only = 1};
-    assert_string_equal(keys_of(scene->txn, NULL, &keys), "a b c ");
+    assert_string_equal(keys_of(scene->txn, NULL, &keys), "a b c d e f g h i j ");
     strata_value value = {0};
     expect(strata_kv_get(scene->txn, NULL, strata_text("b"), &value), STRATA_TOO_BIG);
     free(bytes);
+}
+
+/* The size of value `i`: many small ones, some that fill a page, some that lie in an object. */
+static size_t page_value_size(unsigned i)
+{
+    const unsigned draw = i * 2654435761u >> 20;
+    return draw % 50 == 0 ? 66000 + draw : draw % 9 == 0 ? 2 * draw : draw % 300;
+}
+
+static void expect_page_row(strata_cursor *cursor, unsigned i, bool with_value)
+{
+    static unsigned char bytes[80000];
+    char key[16];
+    strata_row row;
+    snprintf(key, sizeof(key), "k%04u", i);
+    expect_ok(strata_kv_next(cursor, &row));
+    assert_int_equal(row.key.size, strlen(key));
+    assert_memory_equal(row.key.data, key, row.key.size);
+    assert_int_equal(row.version, i + 1);
+    assert_int_equal(row.value.data != NULL, with_value);
+    assert_int_equal(row.value.size, with_value ? page_value_size(i) : 0);
+    fill_bytes(bytes, page_value_size(i), i);
+    if (with_value && row.value.size > 0)
+        assert_memory_equal(row.value.data, bytes, row.value.size);
+}
+
+/* Rows are read many at a time: wherever that begins and ends, each is shown once. */
+static void rows_of_all_sizes_are_shown_once_in_order(void **state)
+{
+    struct scene *scene = *state;
+    enum { ROWS = 400 };
+    static unsigned char bytes[80000];
+    char key[16];
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(key, sizeof(key), "k%04u", i);
+        fill_bytes(bytes, page_value_size(i), i);
+        expect_ok(strata_kv_put(scene->txn, NULL, strata_text(key),
+                                strata_view(bytes, page_value_size(i))));
+        if (i == ROWS / 2)
+            expect_ok(strata_checkpoint(scene->db));
+    }
+    for (unsigned round = 0; round < 8; round++) {
+        const bool reverse = round % 2 == 1, with_value = round % 4 < 2;
+        const unsigned limit = round < 4 ? ROWS : 37;
+        const strata_scan_options options = {
+            .size = sizeof(options), .reverse = reverse, .keys_only = !with_value, .limit = limit};
+        strata_cursor *cursor = NULL;
+        strata_row row;
+        expect_ok(strata_kv_scan(scene->txn, NULL, &options, &cursor));
+        /* Sent somewhere else in the middle of what was read ahead. */
+        for (unsigned start = 0; start < ROWS; start += 77) {
+            snprintf(key, sizeof(key), "k%04u", reverse ? ROWS - 1 - start : start);
+            expect_ok(strata_cursor_seek(cursor, strata_text(key)));
+            for (unsigned i = start; i < ROWS && i < start + 11; i++)
+                expect_page_row(cursor, reverse ? ROWS - 1 - i : i, with_value);
+        }
+        expect_ok(strata_cursor_seek(cursor, strata_text(reverse ? "z" : "a")));
+        for (unsigned i = 0; i < limit; i++) {
+            expect_page_row(cursor, reverse ? ROWS - 1 - i : i, with_value);
+            if (i % 150 == 20)
+                expect_ok(strata_compact(scene->db, NULL));
+        }
+        expect(strata_kv_next(cursor, &row), STRATA_DONE);
+        strata_cursor_close(cursor);
+    }
 }
 
 static void scans_take_no_memory_once_warm(void **state)
@@ -369,6 +443,7 @@ int main(void)
         SCENE_TEST(a_cursor_moves_on_while_tables_change),
         SCENE_TEST(a_kept_value_outlives_everything),
         SCENE_TEST(scans_take_no_memory_once_warm),
+        SCENE_TEST(rows_of_all_sizes_are_shown_once_in_order),
         cmocka_unit_test_setup_teardown(a_value_too_large_to_show_is_passed_over,
                                         scene_set_up_small, scene_tear_down),
     };

@@ -57,7 +57,7 @@ static void search_rows(const struct frame *frame)
 /* The same with heads. */
 static void search_heads(struct frame frame)
 {
-    void *heads = malloc(frame_heads_size(frame.row_count));
+    void *heads = malloc(frame_heads_size((enum frame_kind)frame.kind, frame.row_count));
     if (heads == NULL)
         abort();
     frame_add_heads(&frame, heads);

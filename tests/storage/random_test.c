@@ -322,22 +322,10 @@ static void cursor_open(struct chaos *chaos, struct open_cursor *cursor)
     cursor->next = cursor->reverse ? ORACLE_KEYS - 1 : 0;
 }
 
-static void cursor_use(struct chaos *chaos, struct open_cursor *cursor)
+/* Whether the cursor stands on the row that comes next, which may be none; moves `next` behind it. */
+static bool cursor_check(struct chaos *chaos, struct open_cursor *cursor)
 {
-    struct fixture *fixture = &chaos->fixture;
-    if (!cursor->open)
-        cursor_open(chaos, cursor);
     const int step = cursor->reverse ? -1 : 1;
-    storage_enter(&fixture->reader);
-    if (below(chaos, 6) == 0) {
-        cursor->next = (int)below(chaos, ORACLE_KEYS);
-        const bool past = below(chaos, 2) == 0;
-        assert_int_equal(storage_scan_seek(&cursor->scan, text_bytes(key_text(cursor->next)), past),
-                         STRATA_OK);
-        cursor->next += past ? step : 0;
-    } else {
-        assert_int_equal(storage_scan_next(&cursor->scan), STRATA_OK);
-    }
     int value = 0;
     for (; cursor->next >= 0 && cursor->next < ORACLE_KEYS && value == 0; cursor->next += step)
         value = oracle_get(&chaos->oracle, cursor->branch, cursor->version, cursor->space,
@@ -348,8 +336,52 @@ static void cursor_use(struct chaos *chaos, struct open_cursor *cursor)
         assert_true(bytes_equal(row->key, text_bytes(key_text(cursor->next - step))));
         assert_true(bytes_equal(row->value, text_bytes(value_text(value))));
     }
+    return value != 0;
+}
+
+/* Reads on in the same stay. Sometimes the last row read is left for the next time. */
+static bool cursor_read_on(struct chaos *chaos, struct open_cursor *cursor)
+{
+    const int step = cursor->reverse ? -1 : 1;
+    bool valid = true;
+    for (uint64_t left = below(chaos, 8); valid && left > 0; left--) {
+        const int behind = cursor->next;
+        assert_int_equal(storage_scan_reserve(&cursor->scan, cursor->scan.row->key), STRATA_OK);
+        assert_int_equal(storage_scan_step(&cursor->scan), STRATA_OK);
+        valid = cursor_check(chaos, cursor);
+        if (valid && left > 1)
+            continue;
+        if (valid && below(chaos, 2) == 0) {
+            assert_int_equal(storage_scan_reserve(&cursor->scan, cursor->scan.row->key), STRATA_OK);
+            storage_scan_note(&cursor->scan, cursor->scan.row->key);
+        } else if (valid) {
+            storage_scan_go_back(&cursor->scan, text_bytes(key_text(behind - step)));
+            cursor->next = behind;
+        } else {
+            storage_scan_note(&cursor->scan, text_bytes(key_text(behind - step)));
+        }
+    }
+    return valid;
+}
+
+static void cursor_use(struct chaos *chaos, struct open_cursor *cursor)
+{
+    struct fixture *fixture = &chaos->fixture;
+    if (!cursor->open)
+        cursor_open(chaos, cursor);
+    storage_enter(&fixture->reader);
+    if (below(chaos, 6) == 0) {
+        cursor->next = (int)below(chaos, ORACLE_KEYS);
+        const bool past = below(chaos, 2) == 0;
+        assert_int_equal(storage_scan_seek(&cursor->scan, text_bytes(key_text(cursor->next)), past),
+                         STRATA_OK);
+        cursor->next += !past ? 0 : cursor->reverse ? -1 : 1;
+    } else {
+        assert_int_equal(storage_scan_next(&cursor->scan), STRATA_OK);
+    }
+    const bool valid = cursor_check(chaos, cursor) && cursor_read_on(chaos, cursor);
     storage_leave(&fixture->reader);
-    if (value == 0 && below(chaos, 2) == 0)
+    if (!valid && below(chaos, 2) == 0)
         cursor_close(chaos, cursor);
 }
 

@@ -15,18 +15,6 @@ struct value_copy {
 static_assert(sizeof(struct cached_frame) > sizeof(struct value_copy),
               "a frame's bytes lie further into its block than those of a copy");
 
-uint32_t row_flags(const struct row *row)
-{
-    uint32_t flags = 0;
-    if (row->kind == ROW_DELETE || row->kind == ROW_RANGE_DELETE)
-        flags |= STRATA_ROW_TOMBSTONE;
-    if (row->kind == ROW_COUNTER)
-        flags |= STRATA_ROW_COUNTER;
-    if (row->expires_us != 0)
-        flags |= STRATA_ROW_EXPIRES;
-    return flags;
-}
-
 void value_holds_init(struct value_holds *holds, struct store *store)
 {
     *holds = (struct value_holds){.store = store};

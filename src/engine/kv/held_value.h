@@ -35,7 +35,13 @@ static inline uint64_t held_value_size_max(const struct value_holds *holds)
 }
 
 /* The STRATA_ROW_ flags of a row. */
-uint32_t row_flags(const struct row *row);
+static inline uint32_t row_flags(const struct row *row)
+{
+    const bool gone = row->kind == ROW_DELETE || row->kind == ROW_RANGE_DELETE;
+    return (gone ? (uint32_t)STRATA_ROW_TOMBSTONE : 0) |
+           (row->kind == ROW_COUNTER ? (uint32_t)STRATA_ROW_COUNTER : 0) |
+           (row->expires_us != 0 ? (uint32_t)STRATA_ROW_EXPIRES : 0);
+}
 
 /* Fills `out`, which is reset, from a row that was read; may take over the row's pin. Inside. On
  * failure it is all zero. STRATA_TOO_BIG beyond held_value_size_max, STRATA_NO_MEMORY. */

@@ -2,10 +2,10 @@
 
 #include <assert.h>
 
-/* Rows counted between two leavings of the epoch; what is kept from row to row, and from scan to scan. */
-enum { ROWS_PER_STAY = 256, VALUE_BYTES_KEPT = INLINE_VALUE_SIZE_MAX, SCAN_BYTES_KEPT = 4096 };
+/* Rows counted between two leavings of the epoch; what is kept from version to version. */
+enum { ROWS_PER_STAY = 256, VALUE_BYTES_KEPT = INLINE_VALUE_SIZE_MAX };
 
-/* ---- the row shown ---- */
+/* ---- the version of a history that is shown ---- */
 
 static void shown_init(struct kv_shown *shown, const strata_allocator *allocator)
 {
@@ -168,7 +168,7 @@ void kv_scan_init(struct kv_scan *scan, struct kv_context *context)
 {
     const strata_allocator *allocator = context->storage->store->memory_allocator;
     *scan = (struct kv_scan){.context = context};
-    shown_init(&scan->shown, allocator);
+    kv_page_init(&scan->page, allocator);
     storage_scan_init(&scan->scan, context->storage);
     buffer_init(&scan->target, allocator);
     buffer_init(&scan->scratch, allocator);
@@ -188,8 +188,9 @@ strata_status kv_scan_open(struct kv_scan *scan, const struct storage_space *spa
         TRY(range_set(&range, options, &scan->scratch, &scan->target));
     }
     scan->empty = range.empty;
-    scan->done = scan->sought = false;
+    scan->done = scan->sought = scan->ended = false;
     scan->count = 0;
+    kv_page_open(&scan->page, context);
     TRY(kv_look(context));
     return storage_scan_open(
         &scan->scan, context->reader,
@@ -211,35 +212,75 @@ static inline strata_status scan_advance(struct kv_scan *scan)
 }
 
 /* Inside. */
-static inline strata_status scan_show(struct kv_scan *scan, strata_row *out)
+static inline strata_status scan_add_row(struct kv_scan *scan)
 {
     struct kv_context *context = scan->context;
     struct row *row = scan->scan.row;
-    const struct bytes key = storage_scan_key(&scan->scan);
     struct kv_sum sum;
     if (row->from == 0 && !scan->keys_only)
-        TRY(kv_add_up(context->reader, &scan->scan.view, scan->scan.space, key, &sum, row));
-    return shown_copy(&scan->shown, context, key, row, !scan->keys_only, out);
+        TRY(kv_add_up(context->reader, &scan->scan.view, scan->scan.space, row->key, &sum, row));
+    TRY(storage_scan_reserve(&scan->scan, row->key));
+    return kv_page_add(&scan->page, context, row, !scan->keys_only);
 }
 
-strata_status kv_scan_next(struct kv_scan *scan, strata_row *out)
+/* Inside, behind at least one row of the page, on which the scan stands. A row that cannot be had, or
+ * shown, ends the page: its failure is for the call that asks for it. */
+static void scan_add_rows(struct kv_scan *scan)
 {
-    struct store_reader *reader = scan->context->reader;
-    shown_forget(&scan->shown);
-    if (scan->done || scan->empty || scan->count >= scan->limit) {
-        scan->done = true;
+    struct kv_page *page = &scan->page;
+    while (scan->count < scan->limit && !kv_page_full(page)) {
+        if (storage_scan_step(&scan->scan) != STRATA_OK)
+            break;
+        if (!scan->scan.valid) {
+            scan->ended = true;
+            break;
+        }
+        if (scan_add_row(scan) != STRATA_OK) {
+            storage_scan_go_back(&scan->scan, kv_page_last_key(page));
+            return;
+        }
+        scan->count++;
+    }
+    storage_scan_note(&scan->scan, kv_page_last_key(page));
+}
+
+/* Inside. Fills the page, which is empty. A row that cannot be shown is passed over. */
+static strata_status scan_fill(struct kv_scan *scan)
+{
+    struct kv_page *page = &scan->page;
+    TRY(scan_advance(scan));
+    if (!scan->scan.valid) {
+        scan->ended = true;
         return STRATA_OK;
     }
+    scan->count++;
+    TRY(scan_add_row(scan));
+    scan_add_rows(scan);
+    if (page->rows_most < KV_PAGE_ROWS_MAX)
+        page->rows_most *= 2;
+    return STRATA_OK;
+}
+
+strata_status kv_scan_turn(struct kv_scan *scan)
+{
+    struct store_reader *reader = scan->context->reader;
+    kv_page_clear(&scan->page);
+    scan->done = scan->done || scan->ended || scan->empty || scan->count >= scan->limit;
+    if (scan->done)
+        return STRATA_OK;
     storage_enter(reader);
-    strata_status status = scan_advance(scan);
-    if (status == STRATA_OK && !scan->scan.valid) {
-        scan->done = true;
-    } else if (status == STRATA_OK) {
-        scan->count++;
-        status = scan_show(scan, out);
-    }
+    const strata_status status = scan_fill(scan);
     storage_leave(reader);
+    scan->done = status == STRATA_OK && scan->page.count == 0;
     return status;
+}
+
+bool kv_scan_present(const struct kv_scan *scan, strata_row *out)
+{
+    if (scan->page.next == 0)
+        return false;
+    kv_page_show(&scan->page, scan->page.next - 1, out);
+    return true;
 }
 
 strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key)
@@ -248,12 +289,13 @@ strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key)
     const struct bytes end = buffer_view(&scan->scan.end);
     const bool below = bytes_compare(key, first) < 0;
     const bool above = end.length > 0 && bytes_compare(key, end) >= 0;
-    shown_forget(&scan->shown);
+    kv_page_clear(&scan->page);
     /* A key outside the bounds means the start, or that nothing is left. */
     const bool start = scan->reverse ? above : below;
     TRY(buffer_set(&scan->target, start ? bytes_of(NULL, 0) : key));
     scan->sought = true;
     scan->done = scan->reverse ? below : above;
+    scan->ended = false;
     scan->count = 0;
     return STRATA_OK;
 }
@@ -261,16 +303,14 @@ strata_status kv_scan_seek(struct kv_scan *scan, struct bytes key)
 void kv_scan_close(struct kv_scan *scan)
 {
     storage_scan_close(&scan->scan);
-    scan->shown.present = false;
-    if (scan->shown.value.capacity > SCAN_BYTES_KEPT)
-        buffer_release(&scan->shown.value);
+    kv_page_clear(&scan->page);
 }
 
 void kv_scan_release(struct kv_scan *scan)
 {
     kv_scan_close(scan);
     storage_scan_release(&scan->scan);
-    buffer_release(&scan->shown.value);
+    kv_page_release(&scan->page);
     buffer_release(&scan->target);
     buffer_release(&scan->scratch);
 }
@@ -278,17 +318,18 @@ void kv_scan_release(struct kv_scan *scan)
 /* Inside, for a while. */
 static strata_status scan_count_some(struct kv_scan *scan)
 {
-    for (unsigned i = 0; i < ROWS_PER_STAY && !scan->done; i++) {
-        if (scan->count >= scan->limit) {
-            scan->done = true;
+    struct storage_scan *rows = &scan->scan;
+    TRY(scan_advance(scan));
+    for (unsigned i = 1; rows->valid; i++) {
+        scan->done = ++scan->count >= scan->limit;
+        TRY(storage_scan_reserve(rows, rows->row->key));
+        if (scan->done || i == ROWS_PER_STAY) {
+            storage_scan_note(rows, rows->row->key);
             return STRATA_OK;
         }
-        TRY(scan_advance(scan));
-        if (scan->scan.valid)
-            scan->count++;
-        else
-            scan->done = true;
+        TRY(storage_scan_step(rows));
     }
+    scan->done = true;
     return STRATA_OK;
 }
 
@@ -345,6 +386,13 @@ strata_status kv_history_next(struct kv_history *history, strata_row *out)
         history->done = true;
     storage_leave(reader);
     return status;
+}
+
+bool kv_history_present(const struct kv_history *history, strata_row *out)
+{
+    if (history->shown.present)
+        *out = history->shown.row;
+    return history->shown.present;
 }
 
 void kv_history_close(struct kv_history *history)
