@@ -28,7 +28,9 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .unit_size = 4096,
         .frame_size = small ? 4096 : 16384,
         .with_buckets = !small,
-        .part_bytes_max = between(2 * mib, budget / 4, 64 * mib),
+        /* Whatever the budget, so that there are few files. */
+        .part_bytes_max = 64 * mib,
+        .part_memory_max = budget / 16,
         .segment_bytes_first = small ? 64 * kib : 256 * kib,
         .segment_bytes_max = between(64 * kib, budget / 16, 16 * mib),
         .ring_bytes = small ? 0 : ring_size(between(0, budget / 16, 4 * mib)),

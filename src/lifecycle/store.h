@@ -31,6 +31,7 @@ struct profile {
     uint32_t frame_size; /* Of the frames of parts, about. */
     bool with_buckets;
     uint64_t part_bytes_max;
+    uint64_t part_memory_max; /* While one is written, of what grows with it. */
     uint64_t segment_bytes_first;
     uint64_t segment_bytes_max;
     uint64_t ring_bytes;      /* Of the log's ring; 0: none. */
