@@ -502,13 +502,13 @@ uint64_t part_writer_bytes(const struct part_writer *writer)
            leaf->sums.value_bytes + writer->slices.length + keys * BUCKET_SIZE / BUCKET_FILL;
 }
 
-bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max)
+bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max, uint64_t keys_bytes_min)
 {
     const uint64_t bytes = part_writer_bytes(writer);
     return bytes >= bytes_max || writer->values.encoded_size > writer->footer.unit_size / 2 ||
            writer->slices.length + SLICE_RECORD_SIZE > writer->memory_max ||
            (writer->hashes.length + HASH_RECORD_SIZE > writer->memory_max &&
-            bytes >= bytes_max / 2);
+            bytes >= keys_bytes_min);
 }
 
 static void part_writer_add_section(struct part_writer *writer, enum section_kind kind,

@@ -108,8 +108,9 @@ uint64_t part_writer_bytes(const struct part_writer *writer);
 
 /* Whether the next row belongs in another part: the object has `bytes_max` bytes, about, or refers to
  * as many value objects as its footer holds, or its slices take all the memory that they may; or its keys
- * do, and it has half of the bytes. A part whose keys do before goes on without buckets. */
-bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max);
+ * do, and it has `keys_bytes_min` bytes. With fewer it goes on without buckets. */
+bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max,
+                      uint64_t keys_bytes_min);
 
 /* Writes what is left, footer last, and syncs the object; the name is the caller's to sync. There is
  * a row. `out` has no artifacts; its first_key is copied to `arena`. */

@@ -530,7 +530,7 @@ static void a_full_part_still_has_room_for_its_footer(void **state)
     assert_int_equal(part_writer_open(&writer, &options, FIXTURE_PART), STRATA_OK);
     uint8_t key[KEY_PREFIX_SIZE + 8] = {0}, value[VALUE_REFERENCE_SIZE];
     uint64_t rows = 0;
-    for (; !part_writer_full(&writer, UINT64_MAX); rows++) {
+    for (; !part_writer_full(&writer, UINT64_MAX, 0); rows++) {
         store_ordered_u64(key + KEY_PREFIX_SIZE, rows);
         value_reference_store(
             value, (struct value_reference){.object = OBJECT_NUMBER_MAX - rows, .size = 1 << 30});
@@ -539,9 +539,9 @@ static void a_full_part_still_has_room_for_its_footer(void **state)
                                 .from = 1,
                                 .kind = ROW_VALUE_REFERENCE};
         assert_int_equal(part_writer_add(&writer, &row), STRATA_OK);
-        assert_false(part_writer_full(&writer, part_writer_bytes(&writer) + 1) &&
-                     !part_writer_full(&writer, UINT64_MAX));
-        assert_true(part_writer_full(&writer, part_writer_bytes(&writer)));
+        assert_false(part_writer_full(&writer, part_writer_bytes(&writer) + 1, 0) &&
+                     !part_writer_full(&writer, UINT64_MAX, 0));
+        assert_true(part_writer_full(&writer, part_writer_bytes(&writer), 0));
     }
     assert_true(rows > 100);
     assert_int_equal(part_writer_finish(&writer, &fixture.arena, &fixture.info), STRATA_OK);
@@ -556,7 +556,7 @@ static void a_full_part_still_has_room_for_its_footer(void **state)
 
 /* Adds rows of one byte until the part is full or has `rows_max`; each in a branch of its own with `apart`.
  * Returns their number. */
-static uint64_t fill_part(struct part_fixture *fixture, uint64_t bytes_max, uint64_t rows_max,
+static uint64_t fill_part(struct part_fixture *fixture, uint64_t keys_min, uint64_t rows_max,
                           bool apart, struct part_writer *writer)
 {
     const struct part_options options = {
@@ -572,7 +572,7 @@ static uint64_t fill_part(struct part_fixture *fixture, uint64_t bytes_max, uint
     uint64_t rows = 0;
     fixture->counted.bytes_peak = 0;
     assert_int_equal(part_writer_open(writer, &options, FIXTURE_PART), STRATA_OK);
-    for (; rows < rows_max && !part_writer_full(writer, bytes_max); rows++) {
+    for (; rows < rows_max && !part_writer_full(writer, 8 << 20, keys_min); rows++) {
         store_ordered_u64(key + (apart ? 0 : KEY_PREFIX_SIZE), rows);
         const struct row row = {.key = bytes_of(key, sizeof(key)),
                                 .value = bytes_of("v", 1),
@@ -585,27 +585,27 @@ static uint64_t fill_part(struct part_fixture *fixture, uint64_t bytes_max, uint
     return rows;
 }
 
-/* 16 KiB have room for 1,365 keys: where they are not enough for half of a part, it has no buckets; else
- * it ends. Of slices they have room for 292. */
+/* 16 KiB have room for 1,365 keys: a part that has too few bytes by then goes on without buckets, another
+ * ends. Of slices they have room for 292. */
 static void a_part_keeps_to_its_memory(void **state)
 {
     (void)state;
     const struct {
-        uint64_t bytes_max, rows_max, rows_least, rows_most;
+        uint64_t keys_min, rows_max, rows_least, rows_most;
         bool apart, buckets;
     } cases[] = {
-        {.bytes_max = 8 << 20,
+        {.keys_min = 4 << 20,
          .rows_max = 1300,
          .rows_least = 1300,
          .rows_most = 1300,
          .buckets = true},
-        {.bytes_max = 8 << 20, .rows_max = 9000, .rows_least = 9000, .rows_most = 9000},
-        {.bytes_max = 40 << 10,
+        {.keys_min = 4 << 20, .rows_max = 9000, .rows_least = 9000, .rows_most = 9000},
+        {.keys_min = 20 << 10,
          .rows_max = 9000,
          .rows_least = 1300,
          .rows_most = 1400,
          .buckets = true},
-        {.bytes_max = 8 << 20,
+        {.keys_min = 4 << 20,
          .rows_max = 9000,
          .rows_least = 280,
          .rows_most = 300,
@@ -619,7 +619,7 @@ static void a_part_keeps_to_its_memory(void **state)
         part_fixture_open(&fixture, CACHE_BYTES);
         const uint64_t before = fixture.counted.bytes;
         const uint64_t rows =
-            fill_part(&fixture, cases[i].bytes_max, cases[i].rows_max, cases[i].apart, &writer);
+            fill_part(&fixture, cases[i].keys_min, cases[i].rows_max, cases[i].apart, &writer);
         assert_in_range(rows, cases[i].rows_least, cases[i].rows_most);
         assert_true(fixture.counted.bytes_peak <= before + (160 << 10));
         assert_int_equal(part_create(&fixture.store, &fixture.info, &part), STRATA_OK);
