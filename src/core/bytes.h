@@ -44,6 +44,53 @@ static inline struct bytes bytes_after(struct bytes whole, size_t count)
                           .length = whole.length - count};
 }
 
+/* Numbers between the host's order of bytes and the two fixed ones: each undoes itself. Where the host is
+ * known they cost nothing or one instruction, and compilers that optimize for size can see that: a
+ * number is not put together from its bytes there, which they would make a call. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+
+static inline uint32_t little_u32(uint32_t value)
+{
+    return value;
+}
+
+static inline uint32_t ordered_u32(uint32_t value)
+{
+    return __builtin_bswap32(value);
+}
+
+static inline uint64_t ordered_u64(uint64_t value)
+{
+    return __builtin_bswap64(value);
+}
+
+#else
+
+static inline uint32_t little_u32(uint32_t value)
+{
+    uint8_t from[4];
+    memcpy(from, &value, sizeof(from));
+    return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |
+           (uint32_t)from[3] << 24;
+}
+
+static inline uint32_t ordered_u32(uint32_t value)
+{
+    uint8_t from[4];
+    memcpy(from, &value, sizeof(from));
+    return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 |
+           (uint32_t)from[3];
+}
+
+static inline uint64_t ordered_u64(uint64_t value)
+{
+    uint32_t from[2];
+    memcpy(from, &value, sizeof(from));
+    return (uint64_t)ordered_u32(from[0]) << 32 | ordered_u32(from[1]);
+}
+
+#endif
+
 static inline uint16_t load_u16(const uint8_t *from)
 {
     return (uint16_t)(from[0] | from[1] << 8);
@@ -51,8 +98,9 @@ static inline uint16_t load_u16(const uint8_t *from)
 
 static inline uint32_t load_u32(const uint8_t *from)
 {
-    return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |
-           (uint32_t)from[3] << 24;
+    uint32_t value;
+    memcpy(&value, from, sizeof(value));
+    return little_u32(value);
 }
 
 static inline uint64_t load_u64(const uint8_t *from)
@@ -68,8 +116,8 @@ static inline void store_u16(uint8_t *to, uint16_t value)
 
 static inline void store_u32(uint8_t *to, uint32_t value)
 {
-    store_u16(to, (uint16_t)value);
-    store_u16(to + 2, (uint16_t)(value >> 16));
+    value = little_u32(value);
+    memcpy(to, &value, sizeof(value));
 }
 
 static inline void store_u64(uint8_t *to, uint64_t value)
@@ -81,27 +129,28 @@ static inline void store_u64(uint8_t *to, uint64_t value)
 /* Big-endian, for integers inside keys: their byte order is their numeric order. */
 static inline void store_ordered_u32(uint8_t *to, uint32_t value)
 {
-    to[0] = (uint8_t)(value >> 24);
-    to[1] = (uint8_t)(value >> 16);
-    to[2] = (uint8_t)(value >> 8);
-    to[3] = (uint8_t)value;
+    value = ordered_u32(value);
+    memcpy(to, &value, sizeof(value));
 }
 
 static inline void store_ordered_u64(uint8_t *to, uint64_t value)
 {
-    store_ordered_u32(to, (uint32_t)(value >> 32));
-    store_ordered_u32(to + 4, (uint32_t)value);
+    value = ordered_u64(value);
+    memcpy(to, &value, sizeof(value));
 }
 
 static inline uint32_t load_ordered_u32(const uint8_t *from)
 {
-    return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 |
-           (uint32_t)from[3];
+    uint32_t value;
+    memcpy(&value, from, sizeof(value));
+    return ordered_u32(value);
 }
 
 static inline uint64_t load_ordered_u64(const uint8_t *from)
 {
-    return (uint64_t)load_ordered_u32(from) << 32 | load_ordered_u32(from + 4);
+    uint64_t value;
+    memcpy(&value, from, sizeof(value));
+    return ordered_u64(value);
 }
 
 /* The first eight bytes as a number, as if zeros followed fewer: where two differ, they order as the

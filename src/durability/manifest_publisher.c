@@ -4,8 +4,10 @@
 
 #include <assert.h>
 
-/* A delta is worth its link in the chain if the whole is this many times as large. */
-enum { DELTA_ADVANTAGE = 4, DELTA_ARENA_BYTES = 16 << 10 };
+/* A delta is worth its link in the chain if the whole is this many times as large. Each is a file, of which
+ * there are to be few: chains are shorter than what readers take. */
+enum { DELTA_ADVANTAGE = 4, DELTA_ARENA_BYTES = 16 << 10, CHAIN_WRITTEN_MAX = 8 };
+static_assert((int)CHAIN_WRITTEN_MAX <= (int)MANIFEST_CHAIN_MAX, "what is written can be read");
 
 static void manifests_check(const struct manifests *manifests)
 {
@@ -221,7 +223,7 @@ strata_status manifests_publish(struct manifests *manifests, const struct manife
     whole.removed_count = 0;
     whole.removed = NULL;
     TRY_OUT(manifest_encode(&whole, &full));
-    if (previous != NULL && manifests->chain < MANIFEST_CHAIN_MAX)
+    if (previous != NULL && manifests->chain < CHAIN_WRITTEN_MAX)
         TRY_OUT(encode_delta(previous, &whole, manifests->allocator, &delta));
     const bool as_delta = delta.length > 0 && delta.length * DELTA_ADVANTAGE <= full.length;
     TRY_OUT(publish_bytes(manifests, whole.number, buffer_view(as_delta ? &delta : &full)));

@@ -41,8 +41,8 @@ STRATA_CHECKED strata_status manifests_load(struct manifests *manifests,
                                             bool *found, struct manifest *out);
 
 /* Publishes `next`, a full description; its number is set here. Written as a delta on `previous`
- * (NULL: none; else the one that rules), if that is small against the whole and the chain is under
- * MANIFEST_CHAIN_MAX, else full. Everything it lists is durable already. On failure the former one rules still, and
+ * (NULL: none; else the one that rules), if that is small against the whole and the chain is
+ * short, else full. Everything it lists is durable already. On failure the former one rules still, and
  * publishing again is fine, unless the status is STRATA_HALTED: then either may rule, and nothing
  * that either needs may be removed. One thread at a time. */
 STRATA_CHECKED strata_status manifests_publish(struct manifests *manifests,

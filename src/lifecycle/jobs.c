@@ -143,6 +143,7 @@ static strata_status store_step_between(struct store *store, struct epoch_slot *
         return STRATA_OK;
 
     const strata_status status = job_step(store, kind, slot);
+    cache_yield(&store->cache);
     mutex_lock(&store->jobs_lock);
     struct job *job = &store->jobs[kind];
     job->claimed = false;

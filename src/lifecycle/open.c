@@ -144,7 +144,8 @@ static void store_set_output(struct store *store)
                  .unit_size = store->profile.unit_size,
                  .frame_size = store->profile.frame_size,
                  .output_bytes = store->profile.output_bytes,
-                 .with_buckets = store->profile.with_buckets},
+                 .with_buckets = store->profile.with_buckets,
+                 .memory_max = store->profile.part_memory_max},
         .part_bytes_max = store->profile.part_bytes_max,
         .builders = store->options.builders,
         .builder_count = store->options.builder_count,
@@ -174,6 +175,7 @@ static strata_status store_create_parts(struct store *store)
     arena_init(&store->published_arena, allocator, STREAM_ARENA_CHUNK);
     TRY(committer_init(&store->committer, allocator));
     TRY(cache_init(&store->cache, allocator, &store->epochs, store->profile.cache_bytes));
+    cache_share(&store->cache, &store->memory.live_bytes, store->profile.shared_bytes_max);
     TRY(epoch_slot_take(&store->epochs, &store->policy_slot));
     store->committer.clock = store->options.clock;
     store->committer.tables = &store->tables;

@@ -28,12 +28,16 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .unit_size = 4096,
         .frame_size = small ? 4096 : 16384,
         .with_buckets = !small,
-        .part_bytes_max = between(2 * mib, budget / 4, 64 * mib),
+        .one_batch = small,
+        /* Whatever the budget, so that there are few files. */
+        .part_bytes_max = 64 * mib,
+        .part_memory_max = budget / 16,
         .segment_bytes_first = small ? 64 * kib : 256 * kib,
         .segment_bytes_max = between(64 * kib, budget / 16, 16 * mib),
         .ring_bytes = small ? 0 : ring_size(between(0, budget / 16, 4 * mib)),
         .merge_sources_max = small ? 12 : JOB_INPUTS_MAX,
-        .output_bytes = (uint32_t)between(32 * kib, budget / 256, 256 * kib),
+        .output_bytes = (uint32_t)between(8 * kib, budget / 256, 256 * kib),
+        .shared_bytes_max = (size_t)between(0, budget - budget / 4, (uint64_t)SIZE_MAX / 4 * 3),
         .input_bytes = between(0, budget / 32, 8 * mib),
         .step_charge = between(32 * kib, budget / 512, 128 * kib),
     };

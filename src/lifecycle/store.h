@@ -27,14 +27,17 @@ struct profile {
     uint32_t memtable_count_max;  /* Frozen ones waiting for their flush. */
     size_t memtable_chunk;
     size_t cache_bytes;
+    size_t shared_bytes_max; /* Of all: with more the cache gives way. */
     uint32_t unit_size;
     uint32_t frame_size; /* Of the frames of parts, about. */
     bool with_buckets;
     uint64_t part_bytes_max;
+    uint64_t part_memory_max; /* While one is written, of what grows with it. */
     uint64_t segment_bytes_first;
     uint64_t segment_bytes_max;
     uint64_t ring_bytes;      /* Of the log's ring; 0: none. */
     uint64_t batch_bytes_max; /* Of one transaction. */
+    bool one_batch;           /* Only one batch of an auto handle is on its way at a time. */
     uint64_t held_bytes_max;  /* Values of more than this many bytes in all are copied. */
     uint32_t merge_sources_max;
     uint32_t output_bytes; /* Of an append to a part. */

@@ -44,11 +44,13 @@ strata_status storage_open(const struct store_options *options, struct storage *
     memset(out, 0, sizeof(*out));
     out->store = store;
     mutex_init(&out->spaces_lock);
+    mutex_init(&out->batch_lock);
     const strata_status status = spaces_open_default(out);
     if (status != STRATA_OK) {
         strata_error error;
         failure_save(&error);
         mutex_destroy(&out->spaces_lock);
+        mutex_destroy(&out->batch_lock);
         store_free(store);
         return failure_restore(&error);
     }
@@ -67,6 +69,7 @@ strata_status storage_close(struct storage *storage)
         release(store->memory_allocator, space, sizeof(*space));
     }
     mutex_destroy(&storage->spaces_lock);
+    mutex_destroy(&storage->batch_lock);
     storage->store = NULL;
     return store_close(store);
 }

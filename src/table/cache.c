@@ -302,16 +302,26 @@ void cache_destroy(struct cache *cache)
     *cache = (struct cache){0};
 }
 
-/* Whether `shard` has room for `size` bytes, after dropping frames to `dropped` as need be. Each
- * frame is looked at twice at most: the first look may only clear `used`. Under the lock. */
-static bool cache_make_room(const struct cache *cache, struct cache_shard *shard, size_t size,
-                            struct cached_frame **dropped)
+/* What a shard may hold now: what others lack is taken from it. Under the lock. */
+static size_t cache_shard_limit(const struct cache *cache, const struct cache_shard *shard)
 {
-    assert(size > 0);
-    if (size > cache->shard_bytes_max)
-        return false;
+    if (cache->live_bytes == NULL)
+        return cache->shard_bytes_max;
+    const size_t live = atomic_load_explicit(cache->live_bytes, memory_order_relaxed);
+    if (live <= cache->live_bytes_max)
+        return cache->shard_bytes_max;
+    const size_t lacking = (live - cache->live_bytes_max) / cache->shard_count + 1;
+    const size_t held =
+        shard->bytes < cache->shard_bytes_max ? shard->bytes : cache->shard_bytes_max;
+    return held > lacking ? held - lacking : 0;
+}
+
+/* Drops frames to `dropped` until the shard holds `bytes_max` bytes, or what is pinned. Each frame is
+ * looked at twice at most: the first look may only clear `used`. Under the lock. */
+static void cache_shrink(struct cache_shard *shard, size_t bytes_max, struct cached_frame **dropped)
+{
     size_t looks = 2 * shard->frame_count;
-    while (shard->bytes > cache->shard_bytes_max - size && looks > 0) {
+    while (shard->bytes > bytes_max && looks > 0) {
         looks--;
         struct cached_frame *frame = shard->hand;
         shard->hand = frame->after;
@@ -327,7 +337,21 @@ static bool cache_make_room(const struct cache *cache, struct cache_shard *shard
         frame->in.chain = *dropped;
         *dropped = frame;
     }
-    return shard->bytes <= cache->shard_bytes_max - size;
+}
+
+/* Whether `shard` has room for a frame of `size` bytes, which is in memory already, after dropping others
+ * to `dropped` as need be. Under the lock. */
+static bool cache_make_room(const struct cache *cache, struct cache_shard *shard, size_t size,
+                            struct cached_frame **dropped)
+{
+    assert(size > 0);
+    if (size > cache->shard_bytes_max)
+        return false;
+    const size_t limit = cache_shard_limit(cache, shard);
+    const size_t most =
+        limit < cache->shard_bytes_max - size ? limit : cache->shard_bytes_max - size;
+    cache_shrink(shard, most, dropped);
+    return shard->bytes <= most;
 }
 
 /* Gives `fresh`, or the frame that another thread listed meanwhile, a pin. What is left over goes to
@@ -391,6 +415,28 @@ static strata_status cache_get_small(struct cache *cache, struct part *part, uin
     mutex_unlock(&shard->lock);
     cache_free_chain(cache, dropped);
     return STRATA_OK;
+}
+
+void cache_share(struct cache *cache, const _Atomic size_t *live_bytes, size_t live_bytes_max)
+{
+    assert(cache->allocator != NULL);
+    cache->live_bytes = live_bytes;
+    cache->live_bytes_max = live_bytes_max;
+}
+
+void cache_yield(struct cache *cache)
+{
+    if (cache->large || cache->live_bytes == NULL ||
+        atomic_load_explicit(cache->live_bytes, memory_order_relaxed) <= cache->live_bytes_max)
+        return;
+    for (unsigned i = 0; i < cache->shard_count; i++) {
+        struct cache_shard *shard = &cache->shards[i];
+        struct cached_frame *dropped = NULL;
+        mutex_lock(&shard->lock);
+        cache_shrink(shard, cache_shard_limit(cache, shard), &dropped);
+        mutex_unlock(&shard->lock);
+        cache_free_chain(cache, dropped);
+    }
 }
 
 strata_status cache_borrow(struct cache *cache, struct part *part, uint32_t unit,

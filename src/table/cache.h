@@ -79,6 +79,8 @@ struct cache {
     const strata_allocator *allocator;
     struct epochs *epochs;
     bool large;
+    const _Atomic size_t *live_bytes; /* Of all that shares the memory; NULL: nothing else does. */
+    size_t live_bytes_max;            /* With more a small cache gives way. */
     size_t shard_bytes_max;
     uint32_t shard_count; /* In use. */
     struct cache_shard shards[CACHE_SHARDS];
@@ -96,6 +98,13 @@ struct cache {
 /* `epochs` are those of the readers of a large cache, from CACHE_LARGE_BYTES_MIN on. */
 STRATA_CHECKED strata_status cache_init(struct cache *cache, const strata_allocator *allocator,
                                         struct epochs *epochs, size_t bytes_max);
+
+/* From now on a small cache holds less where others need memory: as much as `*live_bytes` is above
+ * `live_bytes_max`. Before the first use. */
+void cache_share(struct cache *cache, const _Atomic size_t *live_bytes, size_t live_bytes_max);
+
+/* Drops what a small cache holds too much now. Any thread. */
+void cache_yield(struct cache *cache);
 
 /* Nothing is pinned, no reader is inside. Fine on a zeroed struct. */
 void cache_destroy(struct cache *cache);

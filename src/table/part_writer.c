@@ -77,6 +77,7 @@ strata_status part_writer_open(struct part_writer *writer, const struct part_opt
         .frame_size = options->frame_size != 0 ? options->frame_size : options->unit_size,
         .output_bytes = options->output_bytes != 0 ? options->output_bytes : PART_OUTPUT_BYTES,
         .with_buckets = options->with_buckets,
+        .memory_max = options->memory_max != 0 ? options->memory_max : UINT64_MAX,
     };
     part_tree_init(&writer->rows, writer, FRAME_ROWS);
     part_tree_init(&writer->directory, writer, FRAME_DIRECTORY);
@@ -419,7 +420,8 @@ static strata_status part_writer_note_hash(struct part_writer *writer, struct by
                                            unsigned index)
 {
     assert(index < FRAME_ROWS_MAX);
-    if (writer->next_unit >= PART_PLACE_UNITS) {
+    if (writer->next_unit >= PART_PLACE_UNITS ||
+        writer->hashes.length + HASH_RECORD_SIZE > writer->memory_max) {
         writer->with_buckets = false;
         writer->hashes_placed = 0;
         buffer_release(&writer->hashes);
@@ -500,10 +502,13 @@ uint64_t part_writer_bytes(const struct part_writer *writer)
            leaf->sums.value_bytes + writer->slices.length + keys * BUCKET_SIZE / BUCKET_FILL;
 }
 
-bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max)
+bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max, uint64_t keys_bytes_min)
 {
-    return part_writer_bytes(writer) >= bytes_max ||
-           writer->values.encoded_size > writer->footer.unit_size / 2;
+    const uint64_t bytes = part_writer_bytes(writer);
+    return bytes >= bytes_max || writer->values.encoded_size > writer->footer.unit_size / 2 ||
+           writer->slices.length + SLICE_RECORD_SIZE > writer->memory_max ||
+           (writer->hashes.length + HASH_RECORD_SIZE > writer->memory_max &&
+            bytes >= keys_bytes_min);
 }
 
 static void part_writer_add_section(struct part_writer *writer, enum section_kind kind,

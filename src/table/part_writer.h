@@ -70,6 +70,7 @@ struct part_writer {
     uint32_t frame_size;
     uint32_t output_bytes;
     bool with_buckets;
+    uint64_t memory_max;
     struct value_totals values;
     struct buffer output; /* Frames on their way. */
     uint64_t synced;      /* Bytes of the object. */
@@ -86,6 +87,7 @@ struct part_options {
     uint32_t output_bytes; /* Bytes of an append, about; 0: PART_OUTPUT_BYTES. */
     enum part_role role;
     bool with_buckets;
+    uint64_t memory_max; /* Of what a writer keeps of all keys, or of all slices; 0: no bound. */
 };
 
 /* Makes the object `tables/<number>`. After a failure, release is all that is left to do, and the
@@ -105,8 +107,10 @@ STRATA_CHECKED strata_status part_writer_keep(struct part_writer *writer);
 uint64_t part_writer_bytes(const struct part_writer *writer);
 
 /* Whether the next row belongs in another part: the object has `bytes_max` bytes, about, or refers to
- * as many value objects as its footer holds. */
-bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max);
+ * as many value objects as its footer holds, or its slices take all the memory that they may; or its keys
+ * do, and it has `keys_bytes_min` bytes. With fewer it goes on without buckets. */
+bool part_writer_full(const struct part_writer *writer, uint64_t bytes_max,
+                      uint64_t keys_bytes_min);
 
 /* Writes what is left, footer last, and syncs the object; the name is the caller's to sync. There is
  * a row. `out` has no artifacts; its first_key is copied to `arena`. */

@@ -8,6 +8,9 @@
 
 #include <assert.h>
 
+/* Sizes of runs fall off by half: with ten runs of each role these are not more than two dozen files. */
+enum { PARTS_BY_KEYS = 6 };
+
 void run_output_init(struct run_output *output, const struct output_options *options,
                      enum part_role role, struct arena *arena)
 {
@@ -144,9 +147,18 @@ static strata_status run_output_end_part(struct run_output *output)
     return STRATA_OK;
 }
 
+/* The first parts of a run end where their keys take too much memory, so that they have buckets. The others
+ * go on, since there are to be few files. */
+static bool run_output_part_full(const struct run_output *output)
+{
+    const uint64_t bytes_max = output->options->part_bytes_max;
+    return part_writer_full(&output->writer, bytes_max,
+                            output->part_count < PARTS_BY_KEYS ? 0 : bytes_max / 2);
+}
+
 strata_status run_output_add(struct run_output *output, const struct row *row)
 {
-    if (output->writing && part_writer_full(&output->writer, output->options->part_bytes_max))
+    if (output->writing && run_output_part_full(output))
         TRY(run_output_end_part(output));
     if (!output->writing)
         TRY(run_output_begin_part(output));

@@ -51,6 +51,37 @@ static void write_all(strata *db, size_t size, unsigned count)
     strata_txn_close(txn);
 }
 
+struct batches {
+    strata *db;
+    unsigned number;
+    strata_status failed;
+};
+
+/* Batches of rows of up to 3,000 bytes, 12 KB in all. */
+static void *write_batches(void *context)
+{
+    enum { BATCHES = 500, BATCH = 8 };
+    struct batches *batches = context;
+    static const unsigned char bytes[3000];
+    strata_txn *txn = NULL;
+    uint32_t number = batches->number;
+    batches->failed = strata_txn_auto(batches->db, "main", &txn);
+    for (unsigned i = 0; i < BATCHES && batches->failed == STRATA_OK; i++) {
+        char keys[BATCH][20];
+        strata_kv_write writes[BATCH];
+        memset(writes, 0, sizeof(writes));
+        for (unsigned j = 0; j < BATCH; j++) {
+            number = number * 1664525 + 1013904223;
+            snprintf(keys[j], sizeof(keys[j]), "k%u", (number >> 8) % KEYS);
+            writes[j].key = strata_text(keys[j]);
+            writes[j].value = strata_view(bytes, (number >> 10) % sizeof(bytes));
+        }
+        batches->failed = strata_kv_put_many(txn, NULL, writes, BATCH);
+    }
+    strata_txn_close(txn);
+    return NULL;
+}
+
 static void check_budget(uint64_t budget, int threads, size_t size, unsigned count)
 {
     char folder[TEMP_FOLDER_SIZE];
@@ -90,10 +121,51 @@ static void it_holds_with_background_threads(void **state)
     }
 }
 
+/* Three writers of batches and two readers: there is no room for all that each of them may take. */
+static void it_holds_with_many_writers_and_readers(void **state)
+{
+    (void)state;
+    enum { WRITERS = 3, READERS = 2, BUDGET = 1 << 20 };
+    char folder[TEMP_FOLDER_SIZE];
+    struct test_heap counted;
+    pthread_t threads[WRITERS + READERS];
+    struct batches batches[WRITERS];
+    struct reading readings[READERS];
+    strata *db = NULL;
+    temp_folder_create(folder);
+    const strata_allocator allocator = test_heap_init(&counted);
+    const strata_open_options options = {
+        .size = sizeof(options), .allocator = &allocator, .memory_budget_bytes = BUDGET};
+    assert_int_equal(strata_open(folder, &options, &db), STRATA_OK);
+    for (unsigned i = 0; i < READERS; i++) {
+        readings[i] = (struct reading){.db = db};
+        assert_int_equal(pthread_create(&threads[WRITERS + i], NULL, read_on, &readings[i]), 0);
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        batches[i] = (struct batches){.db = db, .number = i + 1};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_batches, &batches[i]), 0);
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(batches[i].failed, STRATA_OK);
+    }
+    for (unsigned i = 0; i < READERS; i++) {
+        atomic_store(&readings[i].stop, 1);
+        assert_int_equal(pthread_join(threads[WRITERS + i], NULL), 0);
+        assert_int_equal(readings[i].failed, STRATA_OK);
+    }
+    assert_int_equal(strata_close(db), STRATA_OK);
+    print_message("batches: peak %llu KiB\n",
+                  (unsigned long long)(atomic_load(&counted.bytes_peak) >> 10));
+    assert_true(atomic_load(&counted.bytes_peak) <= BUDGET);
+    temp_folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_holds_with_background_threads),
+        cmocka_unit_test(it_holds_with_many_writers_and_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,6 +306,8 @@ static void sizes_follow_from_the_budget(void **state)
         assert_true(profile.cache_bytes >= before.cache_bytes);
         assert_true(profile.memtable_charge_max >= before.memtable_charge_max);
         assert_true(profile.part_bytes_max >= before.part_bytes_max);
+        assert_true(profile.part_bytes_max >= 64 << 20); /* Few files, whatever the budget. */
+        assert_true(profile.part_memory_max > 0 && profile.part_memory_max <= budget / 16);
         assert_true(profile.unit_size >= before.unit_size);
         before = profile;
     }

@@ -133,6 +133,42 @@ static void a_cache_stays_below_its_bound(void **state)
     }
 }
 
+/* What others lack is taken from a small cache, but for what is pinned, and given back. */
+static void a_small_cache_gives_way_to_others(void **state)
+{
+    (void)state;
+    enum { BOUND = 200 * 1024, OTHERS_MAX = 1 << 20, LACKING = 90 * 1024 };
+    struct frames frames;
+    _Atomic size_t live = OTHERS_MAX;
+    frames_open(&frames, BOUND);
+    struct cache *cache = &frames.fixture.cache;
+    cache_share(cache, &live, OTHERS_MAX);
+    for (size_t i = 0; i < frames.count; i++)
+        cache_unpin(cache, get_frame(&frames, i));
+    const size_t full = listed_bytes(cache);
+    assert_true(full > BOUND / 2);
+    cache_yield(cache);
+    assert_true(listed_bytes(cache) == full);
+    live = OTHERS_MAX + LACKING;
+    cache_yield(cache);
+    assert_true(listed_bytes(cache) <= full - LACKING);
+    assert_true(listed_bytes(cache) > 0);
+    struct cached_frame *pinned = get_frame(&frames, 0);
+    live = 2 * OTHERS_MAX;
+    cache_yield(cache);
+    assert_true(listed_bytes(cache) <= pinned->size);
+    for (size_t i = 0; i < frames.count; i++) {
+        cache_unpin(cache, get_frame(&frames, i));
+        assert_true(listed_bytes(cache) <= pinned->size);
+    }
+    cache_unpin(cache, pinned);
+    live = 0;
+    for (size_t i = 0; i < frames.count; i++)
+        cache_unpin(cache, get_frame(&frames, i));
+    assert_true(listed_bytes(cache) > BOUND / 2);
+    frames_close(&frames);
+}
+
 /* With and without moments between epochs, in which evicted frames can go. */
 static void a_large_cache_stays_below_its_bound(void **state)
 {
@@ -524,6 +560,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_read_once_while_they_fit),
         cmocka_unit_test(a_cache_stays_below_its_bound),
+        cmocka_unit_test(a_small_cache_gives_way_to_others),
         cmocka_unit_test(a_large_cache_stays_below_its_bound),
         cmocka_unit_test(what_was_found_in_an_epoch_stays_until_it_ends),
         cmocka_unit_test(what_does_not_fit_into_a_large_cache_goes_with_its_last_pin),

@@ -530,7 +530,7 @@ static void a_full_part_still_has_room_for_its_footer(void **state)
     assert_int_equal(part_writer_open(&writer, &options, FIXTURE_PART), STRATA_OK);
     uint8_t key[KEY_PREFIX_SIZE + 8] = {0}, value[VALUE_REFERENCE_SIZE];
     uint64_t rows = 0;
-    for (; !part_writer_full(&writer, UINT64_MAX); rows++) {
+    for (; !part_writer_full(&writer, UINT64_MAX, 0); rows++) {
         store_ordered_u64(key + KEY_PREFIX_SIZE, rows);
         value_reference_store(
             value, (struct value_reference){.object = OBJECT_NUMBER_MAX - rows, .size = 1 << 30});
@@ -539,9 +539,9 @@ static void a_full_part_still_has_room_for_its_footer(void **state)
                                 .from = 1,
                                 .kind = ROW_VALUE_REFERENCE};
         assert_int_equal(part_writer_add(&writer, &row), STRATA_OK);
-        assert_false(part_writer_full(&writer, part_writer_bytes(&writer) + 1) &&
-                     !part_writer_full(&writer, UINT64_MAX));
-        assert_true(part_writer_full(&writer, part_writer_bytes(&writer)));
+        assert_false(part_writer_full(&writer, part_writer_bytes(&writer) + 1, 0) &&
+                     !part_writer_full(&writer, UINT64_MAX, 0));
+        assert_true(part_writer_full(&writer, part_writer_bytes(&writer), 0));
     }
     assert_true(rows > 100);
     assert_int_equal(part_writer_finish(&writer, &fixture.arena, &fixture.info), STRATA_OK);
@@ -552,6 +552,82 @@ static void a_full_part_still_has_room_for_its_footer(void **state)
     assert_int_equal(part_check(part, refuse_finding, NULL), STRATA_OK);
     part_drop(part);
     part_fixture_close(&fixture);
+}
+
+/* Adds rows of one byte until the part is full or has `rows_max`; each in a branch of its own with `apart`.
+ * Returns their number. */
+static uint64_t fill_part(struct part_fixture *fixture, uint64_t keys_min, uint64_t rows_max,
+                          bool apart, struct part_writer *writer)
+{
+    const struct part_options options = {
+        .backend = &fixture->faulty.backend,
+        .allocator = &fixture->allocator,
+        .identity = {.uuid = {9, 8, 7}, .incarnation = FIXTURE_INCARNATION},
+        .unit_size = 4096,
+        .role = ROLE_LIVE,
+        .with_buckets = true,
+        .memory_max = 16 << 10,
+    };
+    uint8_t key[KEY_PREFIX_SIZE + 8] = {0};
+    uint64_t rows = 0;
+    fixture->counted.bytes_peak = 0;
+    assert_int_equal(part_writer_open(writer, &options, FIXTURE_PART), STRATA_OK);
+    for (; rows < rows_max && !part_writer_full(writer, 8 << 20, keys_min); rows++) {
+        store_ordered_u64(key + (apart ? 0 : KEY_PREFIX_SIZE), rows);
+        const struct row row = {.key = bytes_of(key, sizeof(key)),
+                                .value = bytes_of("v", 1),
+                                .from = 1,
+                                .kind = ROW_PUT};
+        assert_int_equal(part_writer_add(writer, &row), STRATA_OK);
+    }
+    assert_int_equal(part_writer_finish(writer, &fixture->arena, &fixture->info), STRATA_OK);
+    part_writer_release(writer);
+    return rows;
+}
+
+/* 16 KiB have room for 1,365 keys: a part that has too few bytes by then goes on without buckets, another
+ * ends. Of slices they have room for 292. */
+static void a_part_keeps_to_its_memory(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t keys_min, rows_max, rows_least, rows_most;
+        bool apart, buckets;
+    } cases[] = {
+        {.keys_min = 4 << 20,
+         .rows_max = 1300,
+         .rows_least = 1300,
+         .rows_most = 1300,
+         .buckets = true},
+        {.keys_min = 4 << 20, .rows_max = 9000, .rows_least = 9000, .rows_most = 9000},
+        {.keys_min = 20 << 10,
+         .rows_max = 9000,
+         .rows_least = 1300,
+         .rows_most = 1400,
+         .buckets = true},
+        {.keys_min = 4 << 20,
+         .rows_max = 9000,
+         .rows_least = 280,
+         .rows_most = 300,
+         .apart = true,
+         .buckets = true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct part_fixture fixture;
+        struct part_writer writer;
+        struct part *part = NULL;
+        part_fixture_open(&fixture, CACHE_BYTES);
+        const uint64_t before = fixture.counted.bytes;
+        const uint64_t rows =
+            fill_part(&fixture, cases[i].keys_min, cases[i].rows_max, cases[i].apart, &writer);
+        assert_in_range(rows, cases[i].rows_least, cases[i].rows_most);
+        assert_true(fixture.counted.bytes_peak <= before + (160 << 10));
+        assert_int_equal(part_create(&fixture.store, &fixture.info, &part), STRATA_OK);
+        assert_int_equal(part_check(part, refuse_finding, NULL), STRATA_OK);
+        assert_int_equal(part->bucket_count > 0, cases[i].buckets);
+        part_drop(part);
+        part_fixture_close(&fixture);
+    }
 }
 
 static void part_keeps_its_description(void **state)
@@ -650,6 +726,7 @@ int main(void)
         cmocka_unit_test(every_failing_operation_is_a_status),
         cmocka_unit_test(part_is_synced_before_it_is_described),
         cmocka_unit_test(a_full_part_still_has_room_for_its_footer),
+        cmocka_unit_test(a_part_keeps_to_its_memory),
         cmocka_unit_test(part_keeps_its_description),
         cmocka_unit_test(threads_share_a_part),
     };

@@ -246,13 +246,26 @@ static strata_status write_many_alone(struct kv_context *context, struct storage
     return kv_settle_objects(context->writes, status);
 }
 
+/* A batch is in memory up to three times. Small budgets have room for one, and the next one waits. */
+static strata_status write_many_in_turn(struct kv_context *context, struct storage_space *space,
+                                        const strata_kv_write *writes, size_t count)
+{
+    struct storage *storage = context->storage;
+    if (!storage->store->profile.one_batch)
+        return write_many_alone(context, space, writes, count);
+    mutex_lock(&storage->batch_lock);
+    const strata_status status = write_many_alone(context, space, writes, count);
+    mutex_unlock(&storage->batch_lock);
+    return status;
+}
+
 strata_status kv_put_many(struct kv_context *context, struct storage_space *space,
                           const strata_kv_write *writes, size_t count)
 {
     if (count == 0)
         return STRATA_OK;
     if (context->alone)
-        return write_many_alone(context, space, writes, count);
+        return write_many_in_turn(context, space, writes, count);
     const uint64_t before = context->writes->count;
     const strata_status status = write_each(context, space, writes, count);
     if (status == STRATA_OK)
