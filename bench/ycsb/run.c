@@ -284,12 +284,25 @@ static uint64_t operations_of(const struct plan *plan, char workload)
     return wanted > plan->operations ? wanted : plan->operations;
 }
 
+/* Whether the first workload brings the rows. Else they are there before it. */
+static bool load_is_measured(const struct plan *plan)
+{
+    return !plan->synced && !plan->tight && plan->workloads[0] == 'L';
+}
+
+/* Operations of the workload at `index`. */
+static uint64_t operations_at(const struct plan *plan, size_t index)
+{
+    return index == 0 && load_is_measured(plan) ? plan->rows
+                                                : operations_of(plan, plan->workloads[index]);
+}
+
 static uint64_t rows_at_most(const struct plan *plan)
 {
-    uint64_t rows = plan->rows + 1;
+    uint64_t rows = load_is_measured(plan) ? 1 : plan->rows + 1;
     for (size_t i = 0; plan->workloads[i] != '\0'; i++) {
-        if (strchr("DE", plan->workloads[i]) != NULL)
-            rows += operations_of(plan, plan->workloads[i]);
+        if (strchr("LDE", plan->workloads[i]) != NULL)
+            rows += operations_at(plan, i);
     }
     return rows;
 }
@@ -338,18 +351,16 @@ static int phases_run(const struct engine *engine, const struct plan *plan, cons
     static struct worker workers[THREADS_MAX];
     struct phase phase = {.engine = engine, .plan = plan, .workers = workers, .group = group};
     const struct settings settings = settings_of(plan, folder, plan->synced);
-    const bool load_is_measured = !plan->synced && !plan->tight && plan->workloads[0] == 'L';
     phase.model = model_create(rows_at_most(plan), plan->seed);
     if (phase.model == NULL)
         return -1;
-    const int opened =
-        load_is_measured ? engine->open(&settings, &phase.database) : rows_prepare(&phase, folder);
+    const int opened = load_is_measured(plan) ? engine->open(&settings, &phase.database)
+                                              : rows_prepare(&phase, folder);
     if (opened != 0)
         return -1;
     for (size_t i = 0; plan->workloads[i] != '\0'; i++) {
-        const uint64_t count =
-            i == 0 && load_is_measured ? plan->rows : operations_of(plan, plan->workloads[i]);
-        if (phase_run(&phase, plan->workloads[i], count, folder, &out->phases[i]) != 0)
+        if (phase_run(&phase, plan->workloads[i], operations_at(plan, i), folder,
+                      &out->phases[i]) != 0)
             return -1;
     }
     if (engine->heap_peak_bytes != NULL)

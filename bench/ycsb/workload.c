@@ -233,7 +233,8 @@ static void operation_draw(struct drawing *drawing, struct model *model, struct 
     if (drawing->workload->scan_rows > 0)
         out->scan_rows = drawing->workload->scan_rows;
     if (kind == OPERATION_INSERT) {
-        assert(model->rows_next < model->rows_max);
+        if (model->rows_next >= model->rows_max)
+            abort(); /* run.c has counted wrong. */
         row = model->rows_next++;
         drawing->inserted++;
     } else {

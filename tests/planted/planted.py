@@ -19,14 +19,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "planted"
 
-# Cheap ones first. The snapshots need the address sanitizer to see memory that went too early.
-TESTS = [
+# In this order; what takes minutes comes last. The snapshots need the address sanitizer to see memory
+# that went too early.
+CHEAP = [
     "table/cache",
     "table/memtable_way",
     "process/local_ops",
     "storage/random",
     "crash/sequences",
     "durability/wal_ring",
+]
+SANITIZED = ["concurrency/snapshots"]
+COSTLY = [
     "crash/lives",
     "crash/sweep",
     "crash/damage",
@@ -35,7 +39,11 @@ TESTS = [
     "concurrency/commits",
     "process/kill",
 ]
-SANITIZED = ["concurrency/snapshots"]
+STAGES = [
+    (CHEAP, "", "plain"),
+    (SANITIZED, "-fsanitize=address", "sanitized"),
+    (COSTLY, "", "plain"),
+]
 
 # What each number means; the code has the fault, this list the words.
 MEANINGS = {
@@ -133,8 +141,8 @@ def hunt(number, budget):
     """Runs the tests with fault `number` until one fails. Returns (test, why, seconds) or None; the
     seconds are those of the tests, not of the compiler."""
     spent = 0.0
-    for tests, flags, folder in [(TESTS, "", BUILD / "plain"),
-                                 (SANITIZED, "-fsanitize=address", BUILD / "sanitized")]:
+    for tests, flags, name in STAGES:
+        folder = BUILD / name
         configure(number, flags, folder)
         for test in tests:
             build(test, folder)
