@@ -181,7 +181,7 @@ static bool source_previous_key(struct memtable_source *self)
 }
 
 /* Notes them before the tree is read. */
-static void source_look_ahead(struct memtable_source *self)
+static void memtable_source_look_ahead(struct memtable_source *self)
 {
     self->ahead_count = memtable_way_look(&self->memtable->way, self->ahead);
 }
@@ -190,7 +190,7 @@ static void source_look_ahead(struct memtable_source *self)
 static bool source_seek_key(struct memtable_source *self, struct bytes key, bool *found)
 {
     const struct page_wish wish = {.key = key};
-    source_look_ahead(self);
+    memtable_source_look_ahead(self);
     const bool equal = memtable_tree_seek(&self->memtable->tree, key, &self->page);
     source_complete(self, &wish);
     if (self->page.index < self->page.count)
@@ -230,7 +230,7 @@ static strata_status memtable_source_seek(struct source *source, struct bytes ke
 static strata_status memtable_source_seek_before(struct source *source, struct bytes key)
 {
     struct memtable_source *self = memtable_source_of(source);
-    source_look_ahead(self);
+    memtable_source_look_ahead(self);
     if (!source_seek_key_before(self, key))
         return source_show(self, NULL);
     (void)source_newest(self);
