@@ -123,6 +123,16 @@ const uint8_t *frame_read_varint_slowly(const uint8_t *at, const uint8_t *end, u
     return at;
 }
 
+const uint8_t *frame_read_long_varint(const uint8_t *at, uint64_t *out)
+{
+    const uint64_t bytes = load_u64(at);
+    const uint64_t stops = ~bytes & 0x8080808080808080;
+    if (stops == 0)
+        return frame_read_varint_slowly(at, at + VARINT_SIZE_MAX, out);
+    *out = varint_join(bytes & (stops ^ (stops - 1)));
+    return at + (unsigned)__builtin_ctzll(stops) / 8 + 1;
+}
+
 uint32_t frame_row_offset(const uint8_t *frame, unsigned index)
 {
     const uint32_t row_count = load_u16(frame + 16);

@@ -194,38 +194,36 @@ static inline bool frame_take_row(const struct frame *frame, const struct frame_
     return true;
 }
 
-/* An integer that is known to be whole, with seven bytes behind its first that may be read. Most have
- * at most four, and of lengths one. */
+/* An integer of more than four bytes that is known to be whole, with seven bytes behind its first that
+ * may be read. */
+const uint8_t *frame_read_long_varint(const uint8_t *at, uint64_t *out);
+
+/* The same of any length: mostly of one to four bytes, which take no branch. */
 static inline const uint8_t *frame_read_varint_checked(const uint8_t *at, uint64_t *out)
 {
-    const uint64_t bytes = load_u64(at);
-    if ((bytes & 0x80) == 0) {
-        *out = bytes & 0x7f;
-        return at + 1;
-    }
-    const uint32_t near_stops = ~(uint32_t)bytes & 0x80808080;
-    if (near_stops != 0) {
-        uint32_t joined = (uint32_t)bytes & (near_stops ^ (near_stops - 1));
-        joined = (joined & 0x007f007f) | (joined & 0x7f007f00) >> 1;
-        *out = (joined & 0x00003fff) | (joined & 0x3fff0000) >> 2;
-        return at + (unsigned)__builtin_ctz(near_stops) / 8 + 1;
-    }
-    const uint64_t stops = ~bytes & 0x8080808080808080;
+    const uint32_t bytes = load_u32(at);
+    const uint32_t stops = ~bytes & 0x80808080;
     if (stops == 0)
-        return frame_read_varint_slowly(at, at + VARINT_SIZE_MAX, out);
-    *out = varint_join(bytes & (stops ^ (stops - 1)));
-    return at + (unsigned)__builtin_ctzll(stops) / 8 + 1;
+        return frame_read_long_varint(at, out);
+    uint32_t joined = bytes & (stops ^ (stops - 1));
+    joined = (joined & 0x007f007f) | (joined & 0x7f007f00) >> 1;
+    *out = (joined & 0x00003fff) | (joined & 0x3fff0000) >> 2;
+    return at + (unsigned)__builtin_ctz(stops) / 8 + 1;
 }
 
 /* The row at `at`, of a frame with heads. */
 static inline void frame_row_checked(const struct frame *frame, const uint8_t *at,
                                      struct frame_row *out)
 {
-    uint64_t suffix_length, value_length, from_delta, time_delta, to_delta = 0;
-    const uint8_t flags = *at++;
+    uint64_t suffix_length = at[1], value_length = at[2], from_delta, time_delta, to_delta;
+    const uint8_t flags = at[0];
     assert(frame->heads != NULL);
-    at = frame_read_varint_checked(at, &suffix_length);
-    at = frame_read_varint_checked(at, &value_length);
+    if (suffix_length < 0x80 && value_length < 0x80) {
+        at += 3;
+    } else {
+        at = frame_read_varint_checked(at + 1, &suffix_length);
+        at = frame_read_varint_checked(at, &value_length);
+    }
     at = frame_read_varint_checked(at, &from_delta);
     at = frame_read_varint_checked(at, &time_delta);
     out->from = frame->base_from + from_delta;
@@ -233,15 +231,13 @@ static inline void frame_row_checked(const struct frame *frame, const uint8_t *a
     out->to = 0;
     out->expires_us = 0;
     out->kind = flags & FRAME_ROW_KIND;
-    if (flags != out->kind) {
-        if ((flags & FRAME_ROW_TO) != 0) {
-            at = frame_read_varint_checked(at, &to_delta);
-            out->to = out->from + to_delta;
-        }
-        if ((flags & FRAME_ROW_EXPIRES) != 0) {
-            out->expires_us = (int64_t)load_u64(at);
-            at += sizeof(uint64_t);
-        }
+    if ((flags & FRAME_ROW_TO) != 0) {
+        at = frame_read_varint_checked(at, &to_delta);
+        out->to = out->from + to_delta;
+    }
+    if ((flags & FRAME_ROW_EXPIRES) != 0) {
+        out->expires_us = (int64_t)load_u64(at);
+        at += sizeof(uint64_t);
     }
     out->suffix = bytes_of(at, (size_t)suffix_length);
     out->value = bytes_of(at + suffix_length, (size_t)value_length);

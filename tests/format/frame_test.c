@@ -115,7 +115,7 @@ static void search_finds_what_a_linear_one_would(void **state)
     }
 }
 
-/* Keys of up to 40 bytes behind the same storage prefix: `kind` 0 and 2 lie before and behind all of 1,
+/* Keys of up to 44 bytes behind the same storage prefix: `kind` 0 and 2 lie before and behind all of 1,
  * which begin alike. */
 static struct bytes stem_key(struct random *random, unsigned kind, unsigned stem, uint8_t *to)
 {
@@ -138,7 +138,7 @@ static int compare_keys(const void *a, const void *b)
 
 /* Up to four rows before and behind those that begin alike. */
 static unsigned make_stem_rows(struct random *random, unsigned stem, struct row *rows,
-                               uint8_t keys[][40])
+                               uint8_t keys[][48])
 {
     unsigned count = 0, kept = 0;
     const unsigned before = random_next(random) % 5, behind = random_next(random) % 5;
@@ -165,7 +165,7 @@ static void heads_tell_keys_apart_though_a_few_are_of_other_kinds(void **state)
     unsigned stems = 0;
     for (unsigned run = 0; run < 200; run++) {
         struct random random = {run};
-        static uint8_t keys[60][40];
+        static uint8_t keys[60][48];
         struct row rows[60];
         const unsigned stem = run % 20;
         struct sample sample = {.rows = rows, .count = make_stem_rows(&random, stem, rows, keys)};
@@ -178,7 +178,7 @@ static void heads_tell_keys_apart_though_a_few_are_of_other_kinds(void **state)
         for (unsigned i = 0; i < sample.count; i++)
             assert_searches_near(&frame, rows, &rows[i], &random);
         for (unsigned i = 0; i < 100; i++) {
-            uint8_t key[40];
+            uint8_t key[48];
             const struct bytes probe =
                 stem_key(&random, i % 3, (unsigned)(random_next(&random) % 21), key);
             assert_search(&frame, rows, probe, 2 + i % 3);
