@@ -60,7 +60,7 @@ struct batches {
 /* Batches of rows of up to 3,000 bytes, 12 KB in all. */
 static void *write_batches(void *context)
 {
-    enum { BATCHES = 500, BATCH = 8 };
+    enum { BATCHES = 200, BATCH = 8 };
     struct batches *batches = context;
     static const unsigned char bytes[3000];
     strata_txn *txn = NULL;
