@@ -7,8 +7,9 @@
  * the base, divided by what the number of runs allows. A smaller LIVE_RUNS_MAX spares each get a probe
  * and each scan a source, a larger one merges; tests/lifecycle/merge_test.c computes both.
  *
- * When nothing has been written for a while and the runs above the base hold more than a fifth of its
- * bytes, all are merged into one: whoever only reads has one run to look into.
+ * When nothing has been written for ten seconds and the runs above the base hold more than a fifth of its
+ * bytes, all are merged into one: whoever only reads has one run to look into. It reads and writes all there
+ * is, so that a short pause is no reason.
  *
  * Live merges leave history alone: what they displace goes to a history run of its own, once. History
  * runs are merged by the same rule among themselves. One with more than VERSIONS_MAX versions of a key is
@@ -24,7 +25,7 @@ enum {
     HISTORY_ALL_MAX = 32,
     RUN_RATIO = 2,
     SETTLED_SHARE = 5,
-    SETTLE_US = 1000 * 1000,
+    SETTLE_US = 10 * 1000 * 1000,
     VERSIONS_MAX = 16,
     TIER_MIDDLE = 1,
     TIER_BASE = 2
