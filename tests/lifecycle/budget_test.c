@@ -21,13 +21,6 @@ static void check_peak(struct lab *lab, const char *what)
     assert_true(peak <= lab->options.memory_budget);
 }
 
-static void put_numbered(struct lab *lab, uint64_t branch, uint64_t number, size_t size)
-{
-    char key[32];
-    snprintf(key, sizeof(key), "key-%08llu", (unsigned long long)number);
-    lab_put_filled(lab, branch, key, size, (char)('a' + number % 26));
-}
-
 static void small_rows_stay_within_it(void **state)
 {
     (void)state;
@@ -35,7 +28,7 @@ static void small_rows_stay_within_it(void **state)
     struct random random = {.state = 1};
     open_counted(&lab);
     for (unsigned i = 0; i < 30000; i++)
-        put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 5000, 8);
+        lab_put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 5000, 8);
     check_peak(&lab, "small rows");
     lab_compact(&lab);
     check_peak(&lab, "compacted");
@@ -49,8 +42,8 @@ static void large_rows_stay_within_it(void **state)
     struct random random = {.state = 2};
     open_counted(&lab);
     for (unsigned i = 0; i < 1500; i++)
-        put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 300,
-                     100 + random_next(&random) % 20000);
+        lab_put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 300,
+                         100 + random_next(&random) % 20000);
     check_peak(&lab, "large rows");
     lab_compact(&lab);
     check_peak(&lab, "compacted");
@@ -82,7 +75,7 @@ static void forks_and_flushes_stay_within_it(void **state)
     for (uint64_t i = 2; i < 2000; i++) {
         const uint64_t parent = i < 10 ? BRANCH_MAIN : i / 2;
         lab_fork(&lab, i, parent, atomic_load(&lab.store->committer.visible));
-        put_numbered(&lab, i, i, 20);
+        lab_put_numbered(&lab, i, i, 20);
         if (i % 8 == 0)
             lab_delete_branch(&lab, i / 2 + 2, (i / 2 + 2) / 2, 1);
         if (i % 16 == 0)
@@ -100,7 +93,7 @@ static void flushing_after_every_write_stays_within_it(void **state)
     struct lab lab;
     open_counted(&lab);
     for (unsigned i = 0; i < 600; i++) {
-        put_numbered(&lab, BRANCH_MAIN, i % 50, 100);
+        lab_put_numbered(&lab, BRANCH_MAIN, i % 50, 100);
         lab_flush(&lab);
         assert_true(lab_live_runs(&lab) <= 12);
     }
@@ -116,7 +109,7 @@ static void reading_a_long_log_stays_within_it(void **state)
     lab.options.memory_budget = 64 << 20;
     lab_open(&lab);
     for (unsigned i = 0; i < 12000; i++)
-        put_numbered(&lab, BRANCH_MAIN, i * 7919 % 12000, 500);
+        lab_put_numbered(&lab, BRANCH_MAIN, i * 7919 % 12000, 500);
     assert_int_equal(store_sync(lab.store), STRATA_OK);
     lab_crash(&lab, true);
     lab.options.memory_budget = BUDGET;
@@ -140,7 +133,7 @@ static void scans_stay_within_it(void **state)
     struct lab lab;
     open_counted(&lab);
     for (unsigned i = 0; i < 9000; i++)
-        put_numbered(&lab, BRANCH_MAIN, i * 7919 % 3000, 200);
+        lab_put_numbered(&lab, BRANCH_MAIN, i * 7919 % 3000, 200);
     const struct level level = {.branch = BRANCH_MAIN, .cap = UINT64_MAX};
     struct scan scans[2];
     unsigned rows = 0;
@@ -180,8 +173,8 @@ static void a_large_cache_stays_within_it(void **state)
     lab_open(&lab);
     assert_true(lab.store->cache.large);
     for (unsigned i = 0; i < 40000; i++) {
-        put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 30000,
-                     i % 500 == 0 ? 60000 : 400 + random_next(&random) % 1000);
+        lab_put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 30000,
+                         i % 500 == 0 ? 60000 : 400 + random_next(&random) % 1000);
         snprintf(key, sizeof(key), "key-%08u", (unsigned)(random_next(&random) % 30000));
         (void)lab_get(&lab, BRANCH_MAIN, key, UINT64_MAX);
     }

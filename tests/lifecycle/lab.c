@@ -194,6 +194,13 @@ uint64_t lab_put_filled(struct lab *lab, uint64_t branch, const char *key, size_
     return atomic_load(&lab->store->committer.visible);
 }
 
+uint64_t lab_put_numbered(struct lab *lab, uint64_t branch, uint64_t number, size_t size)
+{
+    char key[32];
+    snprintf(key, sizeof(key), "key-%08llu", (unsigned long long)number);
+    return lab_put_filled(lab, branch, key, size, (char)('a' + number % 26));
+}
+
 /* ---- branches ---- */
 
 static uint64_t lab_write_branch(struct lab *lab, uint64_t id, const struct branch_record *record)

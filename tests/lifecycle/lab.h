@@ -39,6 +39,9 @@ strata_status lab_try_put(struct lab *lab, uint64_t branch, const char *key, con
 
 /* A row of `size` bytes of value, all `fill`; from INLINE_VALUE_SIZE_MAX on in an object. */
 uint64_t lab_put_filled(struct lab *lab, uint64_t branch, const char *key, size_t size, char fill);
+
+/* The same of the key "key-" and eight digits; the number chooses what fills the value. */
+uint64_t lab_put_numbered(struct lab *lab, uint64_t branch, uint64_t number, size_t size);
 strata_status lab_try_put_filled(struct lab *lab, uint64_t branch, const char *key, size_t size,
                                  char fill);
 

@@ -40,13 +40,6 @@ static void check_log(const struct lab *lab)
     assert_true(disk_sum(lab).log_bytes <= (most > LOG_FREE ? most : LOG_FREE));
 }
 
-static void put_numbered(struct lab *lab, uint64_t branch, uint64_t number, size_t size)
-{
-    char key[32];
-    snprintf(key, sizeof(key), "key-%08llu", (unsigned long long)number);
-    lab_put_filled(lab, branch, key, size, (char)('a' + number % 26));
-}
-
 /* Data of many times the budget lie in as few files as those of a large one. */
 static void a_run_has_a_file_for_every_32_mib(void **state)
 {
@@ -58,7 +51,7 @@ static void a_run_has_a_file_for_every_32_mib(void **state)
         lab.options.memory_budget = budgets[i];
         lab_open(&lab);
         for (unsigned j = 0; j < 5000; j++) {
-            put_numbered(&lab, BRANCH_MAIN, j * 7919 % 5000, 8000);
+            lab_put_numbered(&lab, BRANCH_MAIN, j * 7919 % 5000, 8000);
             if (j % 500 == 0)
                 check_log(&lab);
         }
@@ -81,7 +74,7 @@ static void many_versions_lie_in_few_files(void **state)
     lab_create(&lab);
     lab_open(&lab);
     for (unsigned i = 0; i < 60000; i++) {
-        put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 3000, 300);
+        lab_put_numbered(&lab, BRANCH_MAIN, random_next(&random) % 3000, 300);
         if (i % 2000 == 0) {
             check_log(&lab);
             lab_settle(&lab);
@@ -101,7 +94,7 @@ static void a_part_of_very_many_branches_is_written_within_the_budget(void **sta
     lab_open(&lab);
     for (uint64_t i = 2; i < BRANCHES; i++) {
         lab_fork(&lab, i, 0, 0);
-        put_numbered(&lab, i, i, 8);
+        lab_put_numbered(&lab, i, i, 8);
     }
     lab_compact(&lab);
     lab_settle(&lab);
