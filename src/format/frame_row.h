@@ -243,6 +243,27 @@ static inline void frame_row_checked(const struct frame *frame, const uint8_t *a
     out->value = bytes_of(at + suffix_length, (size_t)value_length);
 }
 
+/* The same of a put that neither ends nor expires, whose first byte is ROW_PUT; nothing else of `out` is
+ * set. */
+static inline void frame_put_checked(const struct frame *frame, const uint8_t *at,
+                                     struct frame_row *out)
+{
+    uint64_t suffix_length = at[1], value_length = at[2], from_delta, time_delta;
+    assert(frame->heads != NULL && at[0] == ROW_PUT);
+    if (suffix_length < 0x80 && value_length < 0x80) {
+        at += 3;
+    } else {
+        at = frame_read_varint_checked(at + 1, &suffix_length);
+        at = frame_read_varint_checked(at, &value_length);
+    }
+    at = frame_read_varint_checked(at, &from_delta);
+    at = frame_read_varint_checked(at, &time_delta);
+    out->from = frame->base_from + from_delta;
+    out->time_us = (int64_t)((uint64_t)frame->base_time + time_delta);
+    out->suffix = bytes_of(at, (size_t)suffix_length);
+    out->value = bytes_of(at + suffix_length, (size_t)value_length);
+}
+
 /* Where row `index` of a frame with heads begins. */
 static inline const uint8_t *frame_row_place(const struct frame *frame, unsigned index)
 {
