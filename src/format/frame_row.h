@@ -296,18 +296,17 @@ static inline bool frame_take_row_at_offset(const struct frame *frame, uint32_t 
            frame_take_row(frame, &fields, out);
 }
 
-/* What the header of a frame of rows says, without its units: of bytes that frame_open has checked. */
-static inline struct frame frame_checked(const uint8_t *header)
+/* What the header of a frame of rows says, of bytes that frame_open has checked: what reading a row by
+ * its offset takes, and no more. */
+static inline void frame_checked(const uint8_t *header, struct frame *out)
 {
-    return (struct frame){
-        .bytes = {.data = header},
-        .prefix = bytes_of(header + FRAME_HEADER_SIZE, load_u16(header + 18)),
-        .base_from = load_u64(header + 24),
-        .base_time = (int64_t)load_u64(header + 32),
-        .used = load_u32(header + 12),
-        .row_count = load_u16(header + 16),
-        .kind = header[8],
-    };
+    out->bytes.data = header;
+    out->prefix = bytes_of(header + FRAME_HEADER_SIZE, load_u16(header + 18));
+    out->base_from = load_u64(header + 24);
+    out->base_time = (int64_t)load_u64(header + 32);
+    out->used = load_u32(header + 12);
+    out->row_count = load_u16(header + 16);
+    out->kind = header[8];
 }
 
 #endif
