@@ -38,7 +38,8 @@ static inline bool part_key_equals(const struct frame *frame, struct bytes suffi
 /* Whether the buckets of a part, which is ready, are of use. */
 static inline bool part_has_buckets(const struct part *part)
 {
-    return part->bucket_count > 0 && part->frames.pages != NULL;
+    return part->bucket_count > 0 && part->frames.pages != NULL &&
+           !atomic_load_explicit(&part->by_index, memory_order_relaxed);
 }
 
 /* ---- as long as all is in memory ---- */

@@ -40,6 +40,7 @@ struct part {
     uint32_t leaf_units;      /* Of most leaves; a guess. */
     uint32_t leaf_heads_size; /* What the heads of a leaf take, about. */
     struct frame_map frames;  /* Of a large cache. */
+    _Atomic bool by_index;    /* Keys are looked for without the buckets. */
     _Atomic uint32_t references;
 };
 
