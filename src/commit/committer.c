@@ -289,7 +289,7 @@ void committer_expect(struct committer *committer, struct epoch_slot *slot, uint
 {
     epoch_enter(committer->epochs, slot);
     const struct tableset *set = atomic_load(&committer->tables->current);
-    memtable_expect(set->memtables[0], key_hash);
+    memtable_prefetch(set->memtables[0], key_hash);
     epoch_leave(slot);
 }
 

@@ -275,11 +275,6 @@ static void memtable_begin_hash(struct memtable *memtable)
     memtable_hash_open(&memtable->hash);
 }
 
-void memtable_expect(const struct memtable *memtable, uint64_t hash)
-{
-    memtable_hash_expect(&memtable->hash, hash);
-}
-
 void memtable_approach(const struct memtable *memtable, size_t key_length, uint64_t hash,
                        struct memtable_seat *seat)
 {

@@ -84,9 +84,9 @@ struct memtable_seat {
 };
 
 /* An insert waits for memory that is seldom near, one line leading to the next. Who has other work
- * to do before it takes these steps in time: what each of them fetches has then come when the next one
- * needs it. The first is for any thread; between the second and the insert there is no other. */
-void memtable_expect(const struct memtable *memtable, uint64_t hash);
+ * to do before it takes two steps in time, memtable_prefetch and this one: what each of them fetches has
+ * then come when the next one needs it. The first is for any thread; between the second and the
+ * insert there is no other. */
 void memtable_approach(const struct memtable *memtable, size_t key_length, uint64_t hash,
                        struct memtable_seat *seat);
 
@@ -109,7 +109,7 @@ void memtable_add_commit(struct memtable *memtable, const struct memtable_commit
 bool memtable_find(const struct memtable *memtable, struct bytes key, uint64_t hash, uint64_t cap,
                    struct row *out);
 
-/* Fetches what memtable_find will look at first. */
+/* Fetches what finding, inserting or replacing the key will look at first. */
 static inline void memtable_prefetch(const struct memtable *memtable, uint64_t hash)
 {
     memtable_hash_prefetch(&memtable->hash, hash);

@@ -10,7 +10,6 @@ enum {
     HASH_LINE_SIZE = 64,
     HASH_PROBES = 4, /* Buckets that a key may be in. */
     HASH_ENTRIES_MAX = HASH_SEGMENT_BUCKETS * HASH_BUCKET_ENTRIES,
-    HASH_SPLIT_COUNT = HASH_ENTRIES_MAX / 8 * 7,
     HASH_CROWDED_COUNT = HASH_ENTRIES_MAX / 4, /* From here on a crowd is no accident. */
     HASH_DEPTH_MAX = 24,
     HASH_PLACES_MAX = 8, /* In the directory, for each segment: more are a crowd as well. */
@@ -30,7 +29,6 @@ static_assert(sizeof(struct hash_bucket) == HASH_LINE_SIZE, "a bucket is a line"
 struct hash_segment {
     _Alignas(HASH_LINE_SIZE) struct hash_bucket buckets[HASH_SEGMENT_BUCKETS];
     uint32_t depth;
-    uint32_t count;
 };
 
 /* Memory of segments, followed by them. */
@@ -238,15 +236,6 @@ void memtable_hash_prefetch(const struct memtable_hash *hash, uint64_t value)
         prefetch(hash_bucket_at(segment, hash_home(hash_bits(value))));
 }
 
-void memtable_hash_expect(const struct memtable_hash *hash, uint64_t value)
-{
-    struct hash_segment *segment = hash_segment_near(hash, hash_bits(value));
-    if (segment == NULL)
-        return;
-    prefetch(hash_bucket_at(segment, hash_home(hash_bits(value))));
-    prefetch(&segment->count);
-}
-
 /* ---- writing ---- */
 
 static struct hash_segment *hash_segment_of(const struct memtable_hash *hash, uint32_t bits)
@@ -300,7 +289,6 @@ static bool hash_segment_put(struct hash_segment *segment, uint32_t bits, uint32
     }
     if (probe == HASH_PROBES)
         return false;
-    segment->count++;
     for (; probe > 0; probe--)
         hash_set_flag(hash_bucket_at(segment, hash_home(bits) + probe - 1), HASH_MORE);
     return true;
@@ -327,8 +315,7 @@ static bool hash_double_directory(struct memtable_hash *hash)
 
 /* Calls for each entry of a bucket whose hash has the bit: copies it to `to`, or, if that is NULL,
  * takes it out. */
-static void hash_bucket_move(struct hash_bucket *bucket, uint32_t bit, struct hash_segment *to,
-                             uint32_t *taken)
+static void hash_bucket_move(struct hash_bucket *bucket, uint32_t bit, struct hash_segment *to)
 {
     for (unsigned i = 0; i < HASH_BUCKET_ENTRIES; i++) {
         const uint32_t bits = atomic_load_explicit(&bucket->hashes[i], memory_order_relaxed);
@@ -337,7 +324,6 @@ static void hash_bucket_move(struct hash_bucket *bucket, uint32_t bit, struct ha
             continue;
         if (to == NULL) {
             atomic_store_explicit(&bucket->names[i], 0, memory_order_release);
-            ++*taken;
         } else if (!hash_segment_put(to, bits, name)) {
             hash_set_flag(hash_bucket_at(to, hash_home(bits)), HASH_UNSURE);
         }
@@ -354,12 +340,11 @@ static bool hash_split(struct memtable_hash *hash, uint32_t bits)
     if (fresh == NULL)
         return false;
     const uint32_t bit = (uint32_t)1 << (31 - old->depth);
-    uint32_t taken = 0;
     for (unsigned i = 0; i < HASH_SEGMENT_BUCKETS; i++) {
         struct hash_bucket *bucket = &old->buckets[i];
         if ((atomic_load_explicit(&bucket->flags, memory_order_relaxed) & HASH_UNSURE) != 0)
             hash_set_flag(&fresh->buckets[i], HASH_UNSURE);
-        hash_bucket_move(bucket, bit, fresh, &taken);
+        hash_bucket_move(bucket, bit, fresh);
     }
     struct hash_directory *directory = hash->writing;
     const size_t covered = (size_t)1 << (directory->depth - old->depth);
@@ -367,10 +352,20 @@ static bool hash_split(struct memtable_hash *hash, uint32_t bits)
     for (size_t i = begin + covered / 2; i < begin + covered; i++)
         atomic_store_explicit(&directory->segments[i], fresh, memory_order_release);
     for (unsigned i = 0; i < HASH_SEGMENT_BUCKETS; i++)
-        hash_bucket_move(&old->buckets[i], bit, NULL, &taken);
-    old->count -= taken;
+        hash_bucket_move(&old->buckets[i], bit, NULL);
     old->depth++;
     return true;
+}
+
+/* Not kept beside the buckets: it would be one more line that every insert waits for. */
+static unsigned hash_segment_count(const struct hash_segment *segment)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < HASH_SEGMENT_BUCKETS; i++) {
+        for (unsigned k = 0; k < HASH_BUCKET_ENTRIES; k++)
+            count += atomic_load_explicit(&segment->buckets[i].names[k], memory_order_relaxed) != 0;
+    }
+    return count;
 }
 
 bool memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t name)
@@ -378,10 +373,8 @@ bool memtable_hash_insert(struct memtable_hash *hash, uint64_t value, uint32_t n
     const uint32_t bits = hash_bits(value);
     assert(hash->writing != NULL && name != 0);
     struct hash_segment *segment = hash_segment_of(hash, bits);
-    if (segment->count >= HASH_SPLIT_COUNT && hash_split(hash, bits))
-        segment = hash_segment_of(hash, bits);
     while (!hash_segment_put(segment, bits, name)) {
-        if (segment->count < HASH_CROWDED_COUNT || !hash_split(hash, bits)) {
+        if (hash_segment_count(segment) < HASH_CROWDED_COUNT || !hash_split(hash, bits)) {
             hash_set_flag(hash_bucket_at(segment, hash_home(bits)), HASH_UNSURE);
             return false;
         }
