@@ -7,8 +7,8 @@
 
 enum {
     SOURCE_KEYS_AHEAD = 8,     /* Whose first versions are fetched. */
-    SOURCE_VERSIONS_AHEAD = 2, /* Whose newest versions are, where these are others. */
-    SOURCE_LINE_SIZE = 64
+    SOURCE_VERSIONS_AHEAD = 3, /* Whose newest versions are, where these are others. */
+    SOURCE_ROW_SIZE = 192      /* Of most rows. */
 };
 
 static struct memtable_source *memtable_source_of(struct source *source)
@@ -19,23 +19,39 @@ static struct memtable_source *memtable_source_of(struct source *source)
 
 /* ---- fetching ahead ---- */
 
+static void source_prefetch_name(const struct memtable_source *self, uint32_t name)
+{
+    prefetch_bytes(region_at(&self->memtable->region, name), SOURCE_ROW_SIZE);
+}
+
 static void source_prefetch_key(const struct memtable_source *self, uint32_t index)
 {
-    if (index >= self->page.count)
+    if (index < self->page.count)
+        source_prefetch_name(self, self->page.names[index]);
+}
+
+/* The same of a key at or behind page.index, which may be on the next page. */
+static void source_prefetch_ahead(const struct memtable_source *self, uint32_t index)
+{
+    const struct memtable_page *page = &self->page;
+    if (index < page->count) {
+        source_prefetch_name(self, page->names[index]);
         return;
-    const uint8_t *node = region_at(&self->memtable->region, self->page.names[index]);
-    prefetch(node);
-    prefetch(node + SOURCE_LINE_SIZE);
+    }
+    const uint32_t name =
+        memtable_tree_peek(&self->memtable->tree, page->next, index - page->count);
+    if (name != 0)
+        source_prefetch_name(self, name);
 }
 
 static void source_prefetch_newest(const struct memtable_source *self, uint32_t index)
 {
     if (index >= self->page.count)
         return;
-    const struct region *region = &self->memtable->region;
-    const uint8_t *newest = region_at(region, node_link(node_at(region, self->page.names[index])));
-    prefetch(newest);
-    prefetch(newest + SOURCE_LINE_SIZE);
+    const uint32_t name = self->page.names[index];
+    const uint32_t newest = node_link(node_at(&self->memtable->region, name));
+    if (newest != name)
+        source_prefetch_name(self, newest);
 }
 
 /* When a page begins; `step` is 1 or UINT32_MAX, for backwards. */
@@ -144,14 +160,13 @@ static bool source_settle(struct memtable_source *self, const struct page_wish *
     if (!memtable_tree_next_page(&self->memtable->tree, &self->page))
         return false;
     source_complete(self, wish);
-    source_prefetch_page(self, 1);
     return true;
 }
 
 static bool source_next_key(struct memtable_source *self)
 {
     self->page.index++;
-    source_prefetch_key(self, self->page.index + SOURCE_KEYS_AHEAD - 1);
+    source_prefetch_ahead(self, self->page.index + SOURCE_KEYS_AHEAD - 1);
     source_prefetch_newest(self, self->page.index + SOURCE_VERSIONS_AHEAD - 1);
     if (self->page.index < self->page.count)
         return true;
@@ -193,9 +208,9 @@ static bool source_seek_key(struct memtable_source *self, struct bytes key, bool
     memtable_source_look_ahead(self);
     const bool equal = memtable_tree_seek(&self->memtable->tree, key, &self->page);
     source_complete(self, &wish);
-    if (self->page.index < self->page.count)
-        source_prefetch_page(self, 1);
     *found = source_settle(self, &wish);
+    if (*found)
+        source_prefetch_page(self, 1);
     if (equal || !*found || self->ahead_count == 0)
         return equal;
     return bytes_equal(source_key_of(self, self->page.names[self->page.index]), key);

@@ -336,6 +336,14 @@ bool memtable_tree_seek_before(const struct memtable_tree *tree, struct bytes ke
     }
 }
 
+uint32_t memtable_tree_peek(const struct memtable_tree *tree, uint32_t next, uint32_t index)
+{
+    if (next == 0)
+        return 0;
+    const struct tree_node *leaf = tree_at(tree, next);
+    return index < node_count(leaf) ? load_name(&leaf->names[index]) : 0;
+}
+
 bool memtable_tree_next_page(const struct memtable_tree *tree, struct memtable_page *page)
 {
     while (page->next != 0) {

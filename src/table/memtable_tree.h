@@ -112,6 +112,9 @@ bool memtable_tree_seek(const struct memtable_tree *tree, struct bytes key,
 bool memtable_tree_seek_before(const struct memtable_tree *tree, struct bytes key,
                                struct memtable_page *page);
 
+/* The name at `index` in the leaf `next` of a page, 0 if there is none; as it is just now, for fetching. */
+uint32_t memtable_tree_peek(const struct memtable_tree *tree, uint32_t next, uint32_t index);
+
 /* To the first key of the next leaf that has one; false if there is none. */
 bool memtable_tree_next_page(const struct memtable_tree *tree, struct memtable_page *page);
 
