@@ -67,7 +67,7 @@ typedef struct strata_object strata_object; /* An open object; the backend defin
  * a power cut before both `sync` of the object and `sync_names` of its folder have returned DONE; a
  * sync that fails leaves unknown which bytes are durable, and is final for that object. Any thread
  * may call, one thread at a time per object for `append`. Every function returns a strata_effect and
- * on failure puts an errno, or 0, in `*error_out`. Grows; members are not NULL, but for `ring`. */
+ * on failure puts an errno, or 0, in `*error_out`. Grows; members are not NULL, but for the last two. */
 typedef struct strata_backend {
     uint32_t size;
     uint32_t reserved; /* 0. */
@@ -114,6 +114,10 @@ typedef struct strata_backend {
      * its name may be used again once removed. NONE where that cannot be had: there is no ring. */
     int (*ring)(void *context, const char *name, uint64_t size, strata_object **out,
                 void **bytes_out, uint64_t *size_out, int *error_out);
+    /* NULL: as `create`. The same for an object that is filled before it is synced often: what is set
+     * aside need not make syncs quick, only keep appends from finding the device full. */
+    int (*create_lazy)(void *context, const char *name, uint64_t reserve_bytes, strata_object **out,
+                       int *error_out);
 } strata_backend;
 
 #endif

@@ -69,20 +69,43 @@ static struct object opened_object(const strata_backend *backend, const char *na
     return object;
 }
 
-strata_status object_create(const strata_backend *backend, const char *name, uint64_t reserve_bytes,
-                            struct object *out)
+static int backend_create_lazy(const strata_backend *backend, const char *name,
+                               uint64_t reserve_bytes, strata_object **out, int *error_out)
+{
+    if (backend->size < offsetof(strata_backend, create_lazy) + sizeof(backend->create_lazy) ||
+        backend->create_lazy == NULL)
+        return backend->create(backend->context, name, reserve_bytes, out, error_out);
+    return backend->create_lazy(backend->context, name, reserve_bytes, out, error_out);
+}
+
+static strata_status object_create_as(const strata_backend *backend, const char *name,
+                                      uint64_t reserve_bytes, bool lazy, struct object *out)
 {
     assert(strlen(name) < OBJECT_NAME_SIZE);
 
     strata_object *handle = NULL;
     int error = 0;
-    const int effect = backend->create(backend->context, name, reserve_bytes, &handle, &error);
+    const int effect =
+        lazy ? backend_create_lazy(backend, name, reserve_bytes, &handle, &error)
+             : backend->create(backend->context, name, reserve_bytes, &handle, &error);
     if (effect == STRATA_EFFECT_TAKEN)
         return failure_at(STRATA_EXISTS, name, 0, "%s exists already", name);
     if (effect != STRATA_EFFECT_DONE)
         return backend_failure(name, 0, "created", error);
     *out = opened_object(backend, name, handle, 0);
     return STRATA_OK;
+}
+
+strata_status object_create(const strata_backend *backend, const char *name, uint64_t reserve_bytes,
+                            struct object *out)
+{
+    return object_create_as(backend, name, reserve_bytes, false, out);
+}
+
+strata_status object_create_lazy(const strata_backend *backend, const char *name,
+                                 uint64_t reserve_bytes, struct object *out)
+{
+    return object_create_as(backend, name, reserve_bytes, true, out);
 }
 
 strata_status object_open(const strata_backend *backend, const char *name, struct object *out)

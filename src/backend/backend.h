@@ -21,6 +21,11 @@ struct object {
 STRATA_CHECKED strata_status object_create(const strata_backend *backend, const char *name,
                                            uint64_t reserve_bytes, struct object *out);
 
+/* The same, for what will be filled before it is synced often: setting bytes aside costs little, and
+ * syncing what is appended there a little more. */
+STRATA_CHECKED strata_status object_create_lazy(const strata_backend *backend, const char *name,
+                                                uint64_t reserve_bytes, struct object *out);
+
 /* Fails with STRATA_NOT_FOUND (with a message) if there is none. */
 STRATA_CHECKED strata_status object_open(const strata_backend *backend, const char *name,
                                          struct object *out);

@@ -67,8 +67,8 @@ static int give_object(struct local_object *handle, int file, strata_object **ou
 }
 
 /* Makes the file in `folder`. On failure nothing is left of it, or the effect is unknown. */
-static int create_in_folder(int folder, const char *base, uint64_t reserve_bytes, int *file_out,
-                            int *error_out)
+static int create_in_folder(int folder, const char *base, uint64_t reserve_bytes, bool lazy,
+                            int *file_out, int *error_out)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
     const int file = local_file_apart(openat(folder, base, flags, OBJECT_MODE));
@@ -77,7 +77,8 @@ static int create_in_folder(int folder, const char *base, uint64_t reserve_bytes
         const int effect = effect_of_error(error, error_out);
         return error == EEXIST ? STRATA_EFFECT_TAKEN : effect;
     }
-    error = local_file_reserve(file, reserve_bytes);
+    error = lazy ? local_file_reserve_lazily(file, reserve_bytes)
+                 : local_file_reserve(file, reserve_bytes);
     if (error == 0) {
         *file_out = file;
         return STRATA_EFFECT_DONE;
@@ -87,10 +88,9 @@ static int create_in_folder(int folder, const char *base, uint64_t reserve_bytes
     return unlinkat(folder, base, 0) == 0 ? STRATA_EFFECT_NONE : STRATA_EFFECT_UNKNOWN;
 }
 
-static int local_create(void *context, const char *name, uint64_t reserve_bytes,
-                        strata_object **out, int *error_out)
+static int local_create_as(struct local *local, const char *name, uint64_t reserve_bytes, bool lazy,
+                           strata_object **out, int *error_out)
 {
-    struct local *local = context;
     struct local_name split;
     if (!local_name_split(name, &split))
         return effect_of_error(EINVAL, error_out);
@@ -106,13 +106,25 @@ static int local_create(void *context, const char *name, uint64_t reserve_bytes,
     if (folder < 0) {
         effect = effect_of_error(errno, error_out);
     } else {
-        effect = create_in_folder(folder, split.base, reserve_bytes, &file, error_out);
+        effect = create_in_folder(folder, split.base, reserve_bytes, lazy, &file, error_out);
         (void)close(folder);
     }
     if (effect == STRATA_EFFECT_DONE)
         return give_object(handle, file, out);
     release(local->root.allocator, handle, sizeof(*handle));
     return effect;
+}
+
+static int local_create(void *context, const char *name, uint64_t reserve_bytes,
+                        strata_object **out, int *error_out)
+{
+    return local_create_as(context, name, reserve_bytes, false, out, error_out);
+}
+
+static int local_create_lazy(void *context, const char *name, uint64_t reserve_bytes,
+                             strata_object **out, int *error_out)
+{
+    return local_create_as(context, name, reserve_bytes, true, out, error_out);
 }
 
 /* Opens for reading what is a regular file; -1 with errno else. */
@@ -508,7 +520,8 @@ strata_status local_backend_create(const char *path, const strata_allocator *all
                                       .list = local_list,
                                       .lock = local_lock,
                                       .unlock = local_unlock,
-                                      .ring = local_ring};
+                                      .ring = local_ring,
+                                      .create_lazy = local_create_lazy};
     *out = &local->backend;
     return STRATA_OK;
 }

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -46,4 +47,16 @@ int local_file_reserve(int file, uint64_t size)
         assert(written == piece);
     }
     return 0;
+}
+
+int local_file_reserve_lazily(int file, uint64_t size)
+{
+#ifdef __linux__
+    if (size == 0)
+        return 0;
+    const int error = posix_fallocate(file, 0, (off_t)size);
+    if (error == 0 || error == ENOSPC || error == EDQUOT || error == EFBIG)
+        return error;
+#endif
+    return local_file_reserve(file, size);
 }

@@ -12,4 +12,8 @@ int local_file_write(int file, uint64_t offset, const void *data, size_t size, s
  * or an errno. */
 int local_file_reserve(int file, uint64_t size);
 
+/* The same at little cost, where the file system can give blocks that read as zeros until they are
+ * written. What is appended there takes longer to sync. */
+int local_file_reserve_lazily(int file, uint64_t size);
+
 #endif

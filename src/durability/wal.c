@@ -10,6 +10,9 @@
 /* Waits end with a signal; this is only how often they look. */
 #define WAL_WAIT_US ((int64_t)1000000)
 
+/* Syncs are few if there are at least so many bytes for each. */
+#define WAL_SYNC_SHARE ((uint64_t)256 * 1024)
+
 /* For holders of the sync lock. */
 static void wal_check(const struct wal *wal)
 {
@@ -116,6 +119,7 @@ static void wal_install_segment(struct wal *wal, struct object *object, uint64_t
     wal->active_number = joint->number;
     wal->active_bytes = bytes;
     wal->chain = chain;
+    wal->sync_count_before = atomic_load(&wal->sync_count);
     assert(object->appended == WAL_HEADER_SIZE);
     atomic_store(&wal->copied, WAL_HEADER_SIZE);
     atomic_store(&wal->end, WAL_HEADER_SIZE);
@@ -127,6 +131,22 @@ static void wal_install_segment(struct wal *wal, struct object *object, uint64_t
     };
     wal_count_bytes(wal, WAL_HEADER_SIZE);
     wal_check(wal);
+}
+
+/* A segment is filled with zeros before its records come, so that syncing these is quick. Where a ring
+ * collects them and few are synced, that would only be writing everything twice. */
+static bool wal_syncs_seldom(const struct wal *wal)
+{
+    const uint64_t syncs = atomic_load(&wal->sync_count) - wal->sync_count_before;
+    return wal->ring.bytes != NULL && syncs <= (wal_end(wal) - WAL_HEADER_SIZE) / WAL_SYNC_SHARE;
+}
+
+/* An object for a segment of `bytes`. Any thread. */
+static strata_status wal_create_object(struct wal *wal, const char *name, uint64_t bytes, bool lazy,
+                                       struct object *out)
+{
+    return lazy ? object_create_lazy(wal->backend, name, bytes, out)
+                : object_create(wal->backend, name, bytes, out);
 }
 
 /* A segment of at least `*bytes` that has no header yet: the one made ahead, or a new one. */
@@ -148,7 +168,7 @@ static strata_status wal_take_segment(struct wal *wal, uint64_t *number, uint64_
     *out = wal_free_slot(wal);
     *number = ++wal->last_number;
     layout_wal_name(*number, name);
-    return object_create(wal->backend, name, *bytes, *out);
+    return wal_create_object(wal, name, *bytes, wal_syncs_seldom(wal), *out);
 }
 
 /* Creates a segment of the next number and makes it the active one. After a failure the object may
@@ -435,6 +455,7 @@ static bool wal_begin_spare(struct wal *wal)
         wal->spare = wal_free_slot(wal);
         wal->spare_number = ++wal->last_number;
         wal->spare_after = wal->active_number;
+        wal->spare_lazy = wal_syncs_seldom(wal);
         wal->spare_bytes = wal->active_bytes < wal->segment_bytes_max / 2 ? wal->active_bytes * 2
                                                                           : wal->segment_bytes_max;
     }
@@ -449,7 +470,7 @@ void wal_prepare(struct wal *wal)
         return;
     layout_wal_name(wal->spare_number, name);
     const bool made =
-        object_create(wal->backend, name, wal->spare_bytes, wal->spare) == STRATA_OK &&
+        wal_create_object(wal, name, wal->spare_bytes, wal->spare_lazy, wal->spare) == STRATA_OK &&
         object_sync(wal->spare) == STRATA_OK;
     mutex_lock(&wal->sync_lock);
     struct object *late = NULL;

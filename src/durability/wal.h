@@ -60,7 +60,9 @@ struct wal {
     bool spare_ready;     /* False while it is being made. These are guarded by sync_lock. */
     uint64_t spare_number;
     uint64_t spare_bytes;
-    uint64_t spare_after; /* The segment that it was made after, or was to be. */
+    uint64_t spare_after;       /* The segment that it was made after, or was to be. */
+    bool spare_lazy;            /* Its bytes are not written ahead. */
+    uint64_t sync_count_before; /* When the active segment began. */
     struct mutex sync_lock;
     bool syncing; /* A thread syncs the active segment, without the lock: it stays active. */
     struct condition synced;        /* That has ended. */
@@ -123,7 +125,7 @@ STRATA_CHECKED strata_status wal_start(struct wal *wal, const strata_backend *ba
                                        const struct wal_tail *tail, uint64_t manifest);
 
 /* Makes the next segment ahead, if a quarter of the active one is in use: its bytes are written and
- * synced here, not when a commit needs it. Does not fail: without it, that commit makes one. Any
+ * synced here, not when a commit needs it; where syncs are few they are only set aside. Does not fail: without it, that commit makes one. Any
  * thread. */
 void wal_prepare(struct wal *wal);
 

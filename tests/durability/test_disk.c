@@ -80,6 +80,14 @@ static int disk_backend_create(void *context, const char *name, uint64_t reserve
     return STRATA_EFFECT_DONE;
 }
 
+static int disk_backend_create_lazy(void *context, const char *name, uint64_t reserve_bytes,
+                                    strata_object **out, int *error_out)
+{
+    struct test_disk *disk = context;
+    disk->lazy_count++;
+    return disk_backend_create(context, name, reserve_bytes, out, error_out);
+}
+
 static int disk_backend_open(void *context, const char *name, strata_object **out,
                              uint64_t *size_out, int *error_out)
 {
@@ -241,6 +249,7 @@ void disk_init(struct test_disk *disk)
                 .lock = disk_backend_lock,
                 .unlock = disk_backend_unlock,
                 .ring = disk_backend_ring,
+                .create_lazy = disk_backend_create_lazy,
             },
     };
     mutex_init(&disk->lock);

@@ -295,6 +295,28 @@ static void a_log_in_use_is_read_up_to_its_mark(void **state)
     free_log(log);
 }
 
+/* A segment is written ahead only where that pays: for each sync there are few bytes. */
+static void segments_are_written_ahead_only_where_syncs_are_many(void **state)
+{
+    (void)state;
+    struct log *log = ring_log(1 << 16);
+    log->payload_size = 1000;
+    for (unsigned i = 0; i < 300; i++) {
+        log_append_all(log, 1);
+        wal_prepare(&log->wal);
+    }
+    const uint64_t lazy_count = log->disk.lazy_count;
+    assert_true(lazy_count >= 3);
+    for (unsigned i = 0; i < 300; i++) {
+        log_append_all(log, 1);
+        assert_int_equal(log_sync(log), STRATA_OK);
+        wal_prepare(&log->wal);
+    }
+    assert_int_equal(log->disk.lazy_count, lazy_count);
+    expect_after_kill(log, 600);
+    free_log(log);
+}
+
 static void *sync_often(void *context)
 {
     struct log *log = context;
@@ -335,6 +357,7 @@ int main(void)
         cmocka_unit_test(without_a_ring_the_log_goes_on),
         cmocka_unit_test(what_is_no_ring_is_passed_over),
         cmocka_unit_test(a_log_in_use_is_read_up_to_its_mark),
+        cmocka_unit_test(segments_are_written_ahead_only_where_syncs_are_many),
         cmocka_unit_test(one_thread_appends_while_another_syncs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
