@@ -42,7 +42,9 @@ enum {
     HASH_SLAB_SIZE_MAX = 2 << 20,
     HASH_SLAB_SEGMENTS_MAX = (HASH_SLAB_SIZE_MAX - (int)sizeof(struct hash_slab) - HASH_LINE_SIZE) /
                              (int)sizeof(struct hash_segment),
-    HASH_SLAB_SHARE = 8 /* A new one has room for one in so many segments that there are. */
+    HASH_SLAB_SHARE = 8, /* A new one has room for one in so many segments that there are, */
+    HASH_SMALL_SEGMENTS =
+        32 /* until there are so many beside a region of chunks as large as slabs. */
 };
 
 struct hash_directory {
@@ -83,11 +85,14 @@ void memtable_hash_release(struct memtable_hash *hash)
     hash->bytes = 0;
 }
 
-/* Large pieces of memory have fewer pages, small ones waste less: so they grow with the table. */
+/* Large pieces of memory have fewer pages, and may have huge ones: on pages of 4 KiB a fetch waits for
+ * the address of its page. Small pieces waste less: so they grow with the table. */
 static bool hash_slab_create(struct memtable_hash *hash)
 {
     size_t segments = hash->segment_count / HASH_SLAB_SHARE + 1;
-    if (segments > HASH_SLAB_SEGMENTS_MAX)
+    const bool large = hash->segment_count >= HASH_SMALL_SEGMENTS &&
+                       (size_t)1 << hash->region->shift >= HASH_SLAB_SIZE_MAX;
+    if (large || segments > HASH_SLAB_SEGMENTS_MAX)
         segments = HASH_SLAB_SEGMENTS_MAX;
     const size_t size = segments == HASH_SLAB_SEGMENTS_MAX
                             ? HASH_SLAB_SIZE_MAX
