@@ -321,6 +321,8 @@ void memtable_insert_at(struct memtable *memtable, const struct row *row,
 
     struct memtable_place place;
     const size_t hash_bytes = memtable->hash.bytes;
+    if (memtable->grows) /* The bucket, asked for long before, comes meanwhile. */
+        memtable_way_advance(&memtable->way, &memtable->tree);
     const uint32_t newest = memtable_look(memtable, row->key, seat, &place);
     memtable->grows = newest == 0;
     if (newest != 0)

@@ -16,6 +16,7 @@ void memtable_way_init(struct memtable_way *way)
     way->walked = &way->walked_flag;
     way->next = 0;
     way->straight = 0;
+    way->advanced = false;
 }
 
 static uint32_t way_name(const struct memtable_way *way, unsigned slot)
@@ -62,23 +63,37 @@ static bool way_is_straight(struct memtable_way *way)
     return true;
 }
 
+void memtable_way_advance(struct memtable_way *way, struct memtable_tree *tree)
+{
+    const unsigned slot = way->next;
+    if (way->advanced)
+        return;
+    way->advanced = true;
+    if (way_name(way, slot) != 0) {
+        way_arrive(tree, &way->places[slot], way_name(way, slot));
+        /* Release: as in memtable_way_finish. */
+        atomic_store_explicit(&way->names[slot], 0, memory_order_release);
+    }
+    for (unsigned i = 0; i < TREE_KEYS_AHEAD; i++) {
+        if (i != slot && way_name(way, i) != 0)
+            memtable_tree_step(tree, &way->places[i]);
+    }
+}
+
 void memtable_way_put(struct memtable_way *way, struct memtable_tree *tree, uint32_t name)
 {
     assert(name != 0);
     const unsigned slot = way->next;
     struct memtable_place *place = &way->places[slot];
     if (way_is_straight(way)) {
+        way->advanced = false;
         memtable_way_finish(way, tree);
         memtable_tree_begin(tree, way_key(tree, name), place);
         way_arrive(tree, place, name);
         return;
     }
-    if (way_name(way, slot) != 0)
-        way_arrive(tree, place, way_name(way, slot));
-    for (unsigned i = 0; i < TREE_KEYS_AHEAD; i++) {
-        if (i != slot && way_name(way, i) != 0)
-            memtable_tree_step(tree, &way->places[i]);
-    }
+    memtable_way_advance(way, tree);
+    way->advanced = false;
     memtable_tree_begin(tree, way_key(tree, name), place);
     memtable_tree_step(tree, place);
     way->next = (slot + 1) % TREE_KEYS_AHEAD;

@@ -20,12 +20,17 @@ struct memtable_way {
     /* The writer's. */
     unsigned next;     /* Whose turn it is to arrive. */
     unsigned straight; /* So many new keys do not go this way. */
+    bool advanced;     /* For the next new key already. */
     struct memtable_place places[TREE_KEYS_AHEAD];
 };
 
 void memtable_way_init(struct memtable_way *way);
 
-/* Puts the new key of a first version on its way. Reserved before, as are those on their way. */
+/* Takes all keys on for the next new key, if one is expected: a writer that waits for other memory has the
+ * time. */
+void memtable_way_advance(struct memtable_way *way, struct memtable_tree *tree);
+
+/* Puts the new key of a first version on its way, and takes the others on. Reserved before, as are those on their way. */
 void memtable_way_put(struct memtable_way *way, struct memtable_tree *tree, uint32_t name);
 
 /* All keys arrive. */
