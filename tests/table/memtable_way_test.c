@@ -4,6 +4,8 @@
 #include "support.h"
 #include "table/memtable.h"
 
+#include <pthread.h>
+
 /* Large enough for the tree's nodes to have chunks of their own. */
 enum { CHUNK_BYTES = 1 << 20 };
 
@@ -219,6 +221,54 @@ static void keys_that_arrive_behind_a_walk_are_not_missed(void **state)
     }
 }
 
+/* A writer of keys in no order, and how many of them it has put. */
+enum { PASSING_KEYS = 200000, PASSING_BEHIND = 2 * TREE_KEYS_AHEAD };
+
+struct passing {
+    struct memtable *memtable;
+    _Atomic uint64_t count;
+};
+
+static uint64_t passing_rank(uint64_t index)
+{
+    return index * 0x9e3779b97f4a7c15u >> 16;
+}
+
+static void *put_passing_keys(void *context)
+{
+    struct passing *passing = context;
+    for (uint64_t i = 0; i < PASSING_KEYS; i++) {
+        insert_key(passing->memtable, passing_rank(i));
+        atomic_store(&passing->count, i + 1);
+    }
+    return NULL;
+}
+
+static void a_key_is_always_on_its_way_or_in_the_tree(void **state)
+{
+    (void)state;
+    struct passing passing = {.memtable = new_memtable()};
+    struct memtable_source source;
+    struct random random = {.state = 5};
+    pthread_t writer;
+    uint64_t missed = 0, count = 0;
+    assert_int_equal(pthread_create(&writer, NULL, put_passing_keys, &passing), 0);
+    while (count < PASSING_KEYS) {
+        uint8_t key[KEY_PREFIX_SIZE + 8];
+        count = atomic_load(&passing.count);
+        if (count <= PASSING_BEHIND)
+            continue;
+        const uint64_t index = count - 1 - random_next(&random) % PASSING_BEHIND;
+        const struct bytes wanted = way_key_of(passing_rank(index), key);
+        memtable_source_init(&source, passing.memtable);
+        assert_int_equal(source_seek(&source.source, wanted, UINT64_MAX), STRATA_OK);
+        missed += !source.source.valid || !bytes_equal(source.source.row.key, wanted);
+    }
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    assert_int_equal(missed, 0);
+    memtable_drop(passing.memtable);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +276,7 @@ int main(void)
         cmocka_unit_test(keys_go_straight_to_the_tree_after_somebody_read_in_order),
         cmocka_unit_test(what_is_reserved_is_enough_for_keys_on_their_way),
         cmocka_unit_test(keys_that_arrive_behind_a_walk_are_not_missed),
+        cmocka_unit_test(a_key_is_always_on_its_way_or_in_the_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
