@@ -125,8 +125,8 @@ STRATA_CHECKED strata_status wal_start(struct wal *wal, const strata_backend *ba
                                        const struct wal_tail *tail, uint64_t manifest);
 
 /* Makes the next segment ahead, if a quarter of the active one is in use: its bytes are written and
- * synced here, not when a commit needs it; where syncs are few they are only set aside. Does not fail: without it, that commit makes one. Any
- * thread. */
+ * synced here, not when a commit needs it; where syncs are few they are only set aside. Does not
+ * fail: without it, that commit makes one. Any thread. */
 void wal_prepare(struct wal *wal);
 
 /* Removes what was made ahead: before a clean end. */

@@ -42,9 +42,8 @@ enum {
     HASH_SLAB_SIZE_MAX = 2 << 20,
     HASH_SLAB_SEGMENTS_MAX = (HASH_SLAB_SIZE_MAX - (int)sizeof(struct hash_slab) - HASH_LINE_SIZE) /
                              (int)sizeof(struct hash_segment),
-    HASH_SLAB_SHARE = 8, /* A new one has room for one in so many segments that there are, */
-    HASH_SMALL_SEGMENTS =
-        32 /* until there are so many beside a region of chunks as large as slabs. */
+    HASH_SLAB_SHARE = 8,     /* A new one has room for one in so many segments that there are, */
+    HASH_SMALL_SEGMENTS = 32 /* until there are so many, where a region has chunks as large. */
 };
 
 struct hash_directory {

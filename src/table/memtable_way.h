@@ -26,11 +26,12 @@ struct memtable_way {
 
 void memtable_way_init(struct memtable_way *way);
 
-/* Takes all keys on for the next new key, if one is expected: a writer that waits for other memory has the
- * time. */
+/* Takes all keys on, ahead of the next new key: for a writer that waits for other memory. Once for
+ * each new key, however often it is called. */
 void memtable_way_advance(struct memtable_way *way, struct memtable_tree *tree);
 
-/* Puts the new key of a first version on its way, and takes the others on. Reserved before, as are those on their way. */
+/* Puts the new key of a first version on its way, and takes the others on. Reserved before, as are
+ * those on their way. */
 void memtable_way_put(struct memtable_way *way, struct memtable_tree *tree, uint32_t name);
 
 /* All keys arrive. */
