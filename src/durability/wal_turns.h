@@ -4,7 +4,11 @@
  * Whoever comes while a sync runs that does not cover it belongs to the next. The first of those leads
  * it, as soon as the running one is over; the others sleep until theirs is, are woken by it alone, and
  * leave without a lock. So whoever sleeps waits for a sync that runs, or whose leader waits for its
- * turn. */
+ * turn.
+ *
+ * Threads that commit one after the other come back at once after a sync. So a leader gives as many as
+ * the last sync served a moment to come, since otherwise they would be two groups that wait for each
+ * other. Where they do not come in time, leaders do so ever more seldom. */
 #ifndef STRATA_DURABILITY_WAL_TURNS_H
 #define STRATA_DURABILITY_WAL_TURNS_H
 
@@ -20,8 +24,14 @@ struct wal_turns {
     uint64_t target;       /* The newest version that it covers. */
     uint32_t followers[2]; /* Who sleeps until a sync is over, by its number. */
     struct gate over[2];   /* Likewise. */
-    uint32_t waiting; /* For the running sync to end, to do something else: the leader of the */
-    struct gate idle; /* next, and who rotates. */
+    uint32_t waiting;    /* For the running sync to end, to do something else: the leader of the */
+    struct gate idle;    /* next, and who rotates. */
+    uint32_t served;     /* By the sync that ended last, its leader among them. */
+    uint32_t expected;   /* The leader waits until so many have come; 0: it does not wait. */
+    uint32_t pause;      /* So many syncs begin without waiting, since too few came in time; */
+    uint32_t pause_left; /* what is left of that. */
+    struct condition full; /* As many as expected have come. */
+    int64_t window_us;     /* The longest wait for them. */
 };
 
 void wal_turns_init(struct wal_turns *turns);

@@ -1,7 +1,7 @@
 #include "core/gate.h"
 #include "support.h"
 
-enum { WALKERS = 8, ROUNDS = 200 };
+enum { WALKERS = 4, ROUNDS = 100 };
 
 struct walk {
     struct gate gate;

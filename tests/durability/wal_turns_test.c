@@ -138,6 +138,93 @@ static void a_sync_that_fails_wakes_and_refuses_all(void **state)
     }
 }
 
+/* Two who were served together: the first to come back gives the other a moment. */
+struct pair {
+    struct wal_turns turns;
+    struct mutex lock;
+    _Atomic uint64_t appended;
+    uint64_t target;
+    bool led;
+    bool followed;
+};
+
+static void *pair_lead(void *context)
+{
+    struct pair *pair = context;
+    pair->led = wal_turns_take(&pair->turns, &pair->lock, 1, &pair->appended, &pair->target);
+    wal_turns_end(&pair->turns, &pair->lock);
+    return NULL;
+}
+
+static void *pair_follow(void *context)
+{
+    struct pair *pair = context;
+    uint64_t target;
+    atomic_store(&pair->appended, 2);
+    pair->followed = !wal_turns_take(&pair->turns, &pair->lock, 2, &pair->appended, &target);
+    return NULL;
+}
+
+static bool pair_gathers(struct pair *pair)
+{
+    mutex_lock(&pair->lock);
+    const bool gathers = pair->turns.expected == 2;
+    mutex_unlock(&pair->lock);
+    return gathers;
+}
+
+static void pair_init(struct pair *pair)
+{
+    *pair = (struct pair){.appended = 1};
+    mutex_init(&pair->lock);
+    wal_turns_init(&pair->turns);
+    pair->turns.served = 2;
+}
+
+static void pair_release(struct pair *pair)
+{
+    wal_turns_destroy(&pair->turns);
+    mutex_destroy(&pair->lock);
+}
+
+static void a_leader_waits_for_those_whom_the_last_sync_served(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pthread_t leader, follower;
+    pair_init(&pair);
+    pair.turns.window_us = STRATA_FOREVER;
+    assert_int_equal(pthread_create(&leader, NULL, pair_lead, &pair), 0);
+    while (!pair_gathers(&pair))
+        thread_yield();
+    assert_int_equal(pthread_create(&follower, NULL, pair_follow, &pair), 0);
+    assert_int_equal(pthread_join(leader, NULL), 0);
+    assert_int_equal(pthread_join(follower, NULL), 0);
+    assert_true(pair.led && pair.followed);
+    assert_int_equal(pair.target, 2);
+    assert_int_equal(pair.turns.pause, 0);
+    pair_release(&pair);
+}
+
+static void a_leader_waits_ever_more_seldom_for_those_who_stay_away(void **state)
+{
+    (void)state;
+    struct pair pair;
+    uint32_t waits = 0;
+    pair_init(&pair);
+    pair.turns.window_us = 1;
+    for (uint32_t i = 0; i < 1000; i++) {
+        const uint32_t left = pair.turns.pause_left;
+        (void)pair_lead(&pair);
+        assert_true(pair.led);
+        waits += left == 0;
+        assert_int_equal(pair.turns.served, 1);
+        pair.turns.served = 2;
+    }
+    assert_in_range(waits, 6, 30);
+    pair_release(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +233,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             who_comes_for_what_the_running_sync_covers_waits_for_that_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sync_that_fails_wakes_and_refuses_all, setup, teardown),
+        cmocka_unit_test(a_leader_waits_for_those_whom_the_last_sync_served),
+        cmocka_unit_test(a_leader_waits_ever_more_seldom_for_those_who_stay_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
