@@ -7,9 +7,6 @@
 
 #include <assert.h>
 
-/* Waits end with a signal; this is only how often they look. */
-#define WAL_WAIT_US ((int64_t)1000000)
-
 /* Syncs are few if there are at least so many bytes for each. */
 #define WAL_SYNC_SHARE ((uint64_t)256 * 1024)
 
@@ -282,7 +279,7 @@ strata_status wal_start(struct wal *wal, const strata_backend *backend,
     };
     memcpy(wal->segments, tail->segments, tail->segment_count * sizeof(*tail->segments));
     mutex_init(&wal->sync_lock);
-    condition_init(&wal->synced);
+    wal_turns_init(&wal->turns);
     mutex_init(&wal->copy_lock);
     atomic_store(&wal->appended_version, tail->last_version);
     atomic_store(&wal->durable_version, tail->last_version);
@@ -330,7 +327,7 @@ void wal_close(struct wal *wal)
     wal->spare = NULL;
     wal->spare_ready = false;
     mutex_destroy(&wal->copy_lock);
-    condition_destroy(&wal->synced);
+    wal_turns_destroy(&wal->turns);
     mutex_destroy(&wal->sync_lock);
     wal->backend = NULL;
     wal->active = NULL;
@@ -354,12 +351,14 @@ static strata_status wal_copy(struct wal *wal)
     return status;
 }
 
-/* Syncs the active segment to its end. Holds the sync lock, or has set `syncing`. */
-static strata_status wal_sync_active(struct wal *wal)
+/* Syncs the active segment, up to version `target` at least. Holds the sync lock, or has its turn. */
+static strata_status wal_sync_active(struct wal *wal, uint64_t target)
 {
-    const uint64_t target = atomic_load(&wal->appended_version);
     if (target <= atomic_load(&wal->durable_version))
         return STRATA_OK;
+#if STRATA_PLANT != 35
+    TRY(wal_check_halted(wal)); /* The sync that was waited for may have failed. */
+#endif
     TRY(wal_copy(wal));
     bool skip = false;
 #if STRATA_PLANT == 1
@@ -371,6 +370,10 @@ static strata_status wal_sync_active(struct wal *wal)
     if (!skip && object_sync(wal->active) != STRATA_OK)
         return wal_halt(wal, wal->active_number);
     atomic_fetch_add(&wal->sync_count, 1);
+#if STRATA_PLANT == 36
+    atomic_store(&wal->durable_version, atomic_load(&wal->appended_version));
+    return STRATA_OK;
+#endif
     atomic_store(&wal->durable_version, target);
     return STRATA_OK;
 }
@@ -396,12 +399,11 @@ static strata_status wal_go_over(struct wal *wal, uint64_t bytes, uint32_t count
     strata_status status = STRATA_OK;
     bool written;
     mutex_lock(&wal->sync_lock);
-    while (wal->syncing)
-        condition_wait(&wal->synced, &wal->sync_lock, WAL_WAIT_US);
+    wal_turns_settle(&wal->turns, &wal->sync_lock);
     wal_check(wal);
     TRY_OUT(wal_check_halted(wal));
     TRY_OUT(wal_check_room(wal, count_max));
-    TRY_OUT(wal_sync_active(wal));
+    TRY_OUT(wal_sync_active(wal, atomic_load(&wal->appended_version)));
     struct wal_joint joint = {
         .previous_number = wal->active_number,
         .previous_end = atomic_load(&wal->end),
@@ -632,35 +634,19 @@ void wal_mark(struct wal *wal, uint64_t *number, uint64_t *end)
     mutex_unlock(&wal->sync_lock);
 }
 
-/* Syncs for all that wait, and lets go of the lock meanwhile: others append, and wait for the next. */
-static strata_status wal_lead(struct wal *wal)
-{
-    assert(!wal->syncing);
-    wal->syncing = true;
-    mutex_unlock(&wal->sync_lock);
-    const strata_status status = wal_sync_active(wal);
-    mutex_lock(&wal->sync_lock);
-    wal->syncing = false;
-    condition_signal_all(&wal->synced);
-    return status;
-}
-
 strata_status wal_sync(struct wal *wal, uint64_t version)
 {
     assert(version <= atomic_load(&wal->appended_version));
-    if (atomic_load(&wal->durable_version) >= version)
-        return STRATA_OK;
-    mutex_lock(&wal->sync_lock);
-    wal_check(wal);
     strata_status status = STRATA_OK;
     while (status == STRATA_OK && atomic_load(&wal->durable_version) < version) {
+        uint64_t target;
         status = wal_check_halted(wal);
-        if (status == STRATA_OK && wal->syncing)
-            condition_wait(&wal->synced, &wal->sync_lock, WAL_WAIT_US);
-        else if (status == STRATA_OK)
-            status = wal_lead(wal);
+        if (status == STRATA_OK && wal_turns_take(&wal->turns, &wal->sync_lock, version,
+                                                  &wal->appended_version, &target)) {
+            status = wal_sync_active(wal, target);
+            wal_turns_end(&wal->turns, &wal->sync_lock);
+        }
     }
-    mutex_unlock(&wal->sync_lock);
     return status;
 }
 

@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "core/buffer.h"
 #include "core/lock.h"
+#include "durability/wal_turns.h"
 #include "format/wal_record.h"
 
 #include <stdatomic.h>
@@ -34,8 +35,8 @@ enum { WAL_SEGMENTS_MAX = 256, WAL_SEGMENTS_SPARE = 64 };
 enum { WAL_SLOTS = 3 };
 
 /* Three locks. Appending and rotating belong to one thread at a time, the holder of the commit lock.
- * Syncing goes beside it: one thread does it for all, without a lock but with `syncing` set, and the
- * others wait. `sync_lock` guards that; rotation takes it too (after the commit lock), once nobody
+ * Syncing goes beside it: one thread does it for all, without a lock but with `turns.syncing` set, and
+ * the others wait. `sync_lock` guards that; rotation takes it too (after the commit lock), once nobody
  * syncs. The segment is appended to under `copy_lock`, the last of them.
  * Invariants: durable_version <= appended_version; active->appended = copied <= end. */
 struct wal {
@@ -64,8 +65,7 @@ struct wal {
     bool spare_lazy;            /* Its bytes are not written ahead. */
     uint64_t sync_count_before; /* When the active segment began. */
     struct mutex sync_lock;
-    bool syncing; /* A thread syncs the active segment, without the lock: it stays active. */
-    struct condition synced;        /* That has ended. */
+    struct wal_turns turns; /* While one syncs, without the lock, the active segment stays. */
     _Atomic uint64_t halted_number; /* The segment whose fault ended all writing; 0: none. */
     _Atomic uint64_t appended_version;
     _Atomic uint64_t durable_version;

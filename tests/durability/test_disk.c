@@ -144,12 +144,18 @@ static int disk_backend_append(void *context, strata_object *object, uint64_t of
 static int disk_backend_sync(void *context, strata_object *object, int *error_out)
 {
     struct test_disk *disk = context;
+    mutex_lock(&disk->lock);
+    struct disk_entry *entry = find_entry(disk, handle_of(object)->name);
+    const uint64_t durable = entry != NULL ? entry->appended : 0;
+    mutex_unlock(&disk->lock);
+    if (disk->in_sync != NULL)
+        disk->in_sync(disk->in_sync_context);
     if (operation_fails(disk, DISK_SYNC, error_out))
         return STRATA_EFFECT_UNKNOWN;
     mutex_lock(&disk->lock);
-    struct disk_entry *entry = find_entry(disk, handle_of(object)->name);
+    entry = find_entry(disk, handle_of(object)->name);
     if (entry != NULL)
-        entry->durable = entry->appended;
+        entry->durable = durable;
     disk->syncs++;
     mutex_unlock(&disk->lock);
     return STRATA_EFFECT_DONE;

@@ -28,6 +28,7 @@ CHEAP = [
     "storage/random",
     "crash/sequences",
     "durability/wal_ring",
+    "durability/wal_turns",
 ]
 SANITIZED = ["concurrency/snapshots"]
 COSTLY = [
@@ -70,6 +71,8 @@ MEANINGS = {
     21: "what a fork inherits is collected without the last commit of its ancestors",
     22: "a merge forgets the last row of a stretch of one source",
     27: "who reads in order misses keys that are on their way into a memtable's tree",
+    35: "whoever waited for a sync that failed syncs once more",
+    36: "a sync is said to cover what was appended while it ran",
 }
 
 
