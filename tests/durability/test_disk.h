@@ -47,7 +47,7 @@ struct test_disk {
     size_t torn_bytes;  /* A failed append leaves at most as many. */
     bool hidden_effect; /* A failed sync_names or remove has worked all the same. */
     uint64_t syncs;
-    uint64_t lazy_count; /* Objects made lazily. */
+    uint64_t lazy_count;            /* Objects made lazily. */
     void (*in_sync)(void *context); /* Called in a sync once it is clear what will be durable. */
     void *in_sync_context;
     uint64_t ring_bytes; /* Of a ring; 0, as at first: there is none. */
