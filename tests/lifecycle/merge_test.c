@@ -190,42 +190,12 @@ static void history_is_written_once_by_live_merges(void **state)
     lab_destroy(&lab);
 }
 
-static void runs_are_settled_when_nothing_is_written_for_a_while(void **state)
-{
-    (void)state;
-    struct lab lab;
-    strata_work work;
-    lab_create(&lab);
-    lab.options.memory_budget = 4 << 20;
-    lab_open(&lab);
-    put_flush(&lab, 300, 'a');
-    lab_settle(&lab);
-    put_flush(&lab, 30, 'b');
-    lab_settle(&lab);
-    assert_int_equal(present(&lab)->live_count, 2);
-    lab.monotonic_us += 20000000;
-    lab_settle(&lab);
-    assert_int_equal(present(&lab)->live_count, 2); /* The base dominates. */
-    assert_int_equal(store_maintain(lab.store, 0, &work), STRATA_DONE);
-    assert_true(work.idle_us == STRATA_FOREVER);
-    put_flush(&lab, 100, 'c');
-    assert_int_equal(store_maintain(lab.store, INT32_MAX, &work), STRATA_DONE);
-    assert_int_equal(present(&lab)->live_count, 3);
-    assert_true(work.idle_us > 1000000 && work.idle_us <= 10000000);
-    lab.monotonic_us += work.idle_us;
-    assert_int_equal(store_maintain(lab.store, INT32_MAX, &work), STRATA_DONE);
-    assert_int_equal(present(&lab)->live_count, 1);
-    assert_true(work.idle_us == STRATA_FOREVER);
-    lab_destroy(&lab);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_runs_are_merged_until_the_next_is_twice_as_large),
         cmocka_unit_test(updates_are_rewritten_seldom_and_runs_stay_few),
         cmocka_unit_test(history_is_written_once_by_live_merges),
-        cmocka_unit_test(runs_are_settled_when_nothing_is_written_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
