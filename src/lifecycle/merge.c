@@ -70,7 +70,9 @@ static bool choose_due(const struct tableset *set, const struct merge_bounds *bo
                        struct merge_choice *out)
 {
     const uint32_t due = choose_newest(set->live, set->live_count, LIVE_RUNS_MAX, bounds);
-    const uint32_t paid = toll_paid(set, bounds->sources_max);
+    /* Where writers are held up, what makes room for them comes first. */
+    const uint32_t paid =
+        set->live_count > PACE_RUNS_FREE ? 0 : toll_paid(set, bounds->sources_max);
     *out = (struct merge_choice){.live_count = due > paid ? due : paid};
     if (out->live_count == 0)
         out->history_count = choose_history(set, bounds);

@@ -180,6 +180,11 @@ static void runs_become_one_when_reads_have_paid_for_it(void **state)
          .live = "0:150-160=1@2 0:140-150=1 0:130-140=1 0:120-130=1 0:110-120=1 2:0-110=99",
          .history = "",
          .chosen = "5+0"},
+        {.what = "but not where writers are held up",
+         .live = "0:200-210=10 0:190-200=10 0:180-190=10 0:170-180=10 0:160-170=10 "
+                 "0:150-160=10 " FIVE_LIVE "@9999 2:0-100=999",
+         .history = "",
+         .chosen = "11+0"},
         {.what = "not all at once",
          .live = "0:30-40=9@99 0:20-30=9 0:10-20=9 2:0-10=9",
          .history = "",
