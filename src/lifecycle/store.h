@@ -328,6 +328,10 @@ static inline void store_count_scan(struct store *store, struct epoch_slot *slot
  * 0: none. */
 uint32_t toll_paid(const struct tableset *set, uint32_t most);
 
+/* What showing so many of `rows` rows, of which the run has some, costs more for that it is by itself;
+ * ns. */
+uint64_t toll_of_rows(const struct run *run, uint64_t rows, uint64_t shown);
+
 /* What merging a run costs; ns. */
 uint64_t toll_price(const struct run *run);
 
