@@ -6,9 +6,9 @@
  * the oldest of them, come to the price of merging them they are merged at once, and the tolls are spent:
  * what comes of it has only that of the oldest, which bought nothing. Where several numbers of runs are paid
  * for, the largest is merged. So small runs become one long before the base is touched, runs that nobody
- * reads stay, and whatever comes, merges for the sake of reads cost no more than what those reads paid:
- * both together at most twice what reads alone had to cost. Source: Karlin, Manasse, Rudolph and Sleator,
- * "Competitive snoopy caching", Algorithmica 3, 1988.
+ * reads stay, and whatever comes, merges for the sake of reads cost no more than those reads have paid. Who
+ * knew all reads beforehand would spare himself at most half of what each run costs so. Source: Karlin,
+ * Manasse, Rudolph and Sleator, "Competitive snoopy caching", Algorithmica 3, 1988.
  *
  * Tolls are estimates, of a processor's time. Readers count in a cache line of their own and note 64
  * gets, 16 seeks or 1,024 rows at a time; of 64 gets the last stands for all. */
