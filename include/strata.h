@@ -667,7 +667,9 @@ STRATA_API void strata_watermarks(const strata *db, uint64_t *visible_out, uint6
 
 /* What background work is left. Frozen. */
 typedef struct strata_work {
-    int64_t idle_us; /* May pass before the next call; 0: more to do now. STRATA_FOREVER: idle. */
+    /* May pass before the next call if nobody writes or reads much; 0: more to do now. STRATA_FOREVER:
+     * idle. */
+    int64_t idle_us;
     uint64_t backlog_bytes; /* Waiting for flush and compaction. */
 } strata_work;
 

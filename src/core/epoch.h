@@ -11,13 +11,15 @@
 
 #include <stdatomic.h>
 
-enum { EPOCH_SLOTS_PER_BLOCK = 32 };
+enum { EPOCH_SLOTS_PER_BLOCK = 32, EPOCH_COUNTS = 3 };
 
 /* In a cache line of its own. */
 struct epoch_slot {
     _Alignas(64) _Atomic uint64_t epoch; /* 0: outside. */
     _Atomic uint32_t taken;
     uint32_t depth; /* Nested enters; the owner's. */
+    uint32_t
+        counts[EPOCH_COUNTS]; /* The owner's to count with; the next owner goes on from there. */
 };
 
 struct epoch_block {

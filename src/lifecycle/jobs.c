@@ -321,18 +321,13 @@ static uint64_t store_backlog(struct store *store, struct epoch_slot *slot)
     return bytes;
 }
 
-/* How long nothing will be due if nobody writes. */
-static int64_t store_idle(struct store *store, struct epoch_slot *slot)
+/* How long nothing will be due if nobody writes, or reads much. */
+static int64_t store_idle(struct store *store)
 {
-    const int64_t now = store_monotonic(store);
-    const int64_t settle = store_settle_at(store, slot);
-    int64_t idle = STRATA_FOREVER;
-    if (settle != STRATA_FOREVER)
-        idle = settle > now ? settle - now : JOB_RETRY_US;
-    if (store_unsynced(store)) {
-        const int64_t sync = atomic_load(&store->last_sync_us) + store->options.sync_interval_us;
-        idle = sync - now < idle ? sync - now : idle;
-    }
+    if (!store_unsynced(store))
+        return STRATA_FOREVER;
+    const int64_t sync = atomic_load(&store->last_sync_us) + store->options.sync_interval_us;
+    const int64_t idle = sync - store_monotonic(store);
     return idle < 0 ? 0 : idle;
 }
 
@@ -347,7 +342,7 @@ strata_status store_maintain(struct store *store, int64_t budget_us, strata_work
         status = store_step(store, slot, &did);
     } while (status == STRATA_OK && did && store_monotonic(store) < end);
     if (out != NULL) {
-        *out = (strata_work){.idle_us = did ? 0 : store_idle(store, slot),
+        *out = (strata_work){.idle_us = did ? 0 : store_idle(store),
                              .backlog_bytes = store_backlog(store, slot)};
     }
     epoch_slot_give(slot);

@@ -7,9 +7,8 @@
  * the base, divided by what the number of runs allows. A smaller LIVE_RUNS_MAX spares each get a probe
  * and each scan a source, a larger one merges; tests/lifecycle/merge_test.c computes both.
  *
- * When nothing has been written for ten seconds and the runs above the base hold more than a fifth of its
- * bytes, all are merged into one: whoever only reads has one run to look into. It reads and writes all there
- * is, so that a short pause is no reason.
+ * Reads that had to look into more than one run pay for the merge that spares them that: toll.c. So where
+ * much is read there is one run soon, and what nobody reads is left as it is.
  *
  * Live merges leave history alone: what they displace goes to a history run of its own, once. History
  * runs are merged by the same rule among themselves. One with more than VERSIONS_MAX versions of a key is
@@ -24,8 +23,6 @@ enum {
     HISTORY_RUNS_MAX = 8,
     HISTORY_ALL_MAX = 32,
     RUN_RATIO = 2,
-    SETTLED_SHARE = 5,
-    SETTLE_US = 10 * 1000 * 1000,
     VERSIONS_MAX = 16,
     TIER_MIDDLE = 1,
     TIER_BASE = 2
@@ -69,28 +66,16 @@ static uint32_t choose_history(const struct tableset *set, const struct merge_bo
                       : choose_newest(set->history, set->history_count, HISTORY_ALL_MAX, bounds);
 }
 
-/* All live runs, where the base does not dominate. */
-static uint32_t choose_settling(const struct tableset *set, const struct merge_bounds *bounds)
-{
-    uint64_t above = 0;
-    if (!bounds->quiet || set->live_count < 2)
-        return 0;
-    for (uint32_t i = 0; i + 1 < set->live_count; i++)
-        above += set->live[i]->bytes;
-    if (above <= set->live[set->live_count - 1]->bytes / SETTLED_SHARE)
-        return 0;
-    return set->live_count < bounds->sources_max ? set->live_count : bounds->sources_max;
-}
-
 static bool choose_due(const struct tableset *set, const struct merge_bounds *bounds,
                        struct merge_choice *out)
 {
-    *out = (struct merge_choice){
-        .live_count = choose_newest(set->live, set->live_count, LIVE_RUNS_MAX, bounds)};
+    const uint32_t due = choose_newest(set->live, set->live_count, LIVE_RUNS_MAX, bounds);
+    /* Where writers are held up, what makes room for them comes first. */
+    const uint32_t paid =
+        set->live_count > PACE_RUNS_FREE ? 0 : toll_paid(set, bounds->sources_max);
+    *out = (struct merge_choice){.live_count = due > paid ? due : paid};
     if (out->live_count == 0)
         out->history_count = choose_history(set, bounds);
-    if (out->history_count == 0 && out->live_count == 0)
-        out->live_count = choose_settling(set, bounds);
     return out->live_count + out->history_count > 0;
 }
 
@@ -159,35 +144,12 @@ bool merge_choose(const struct tableset *set, const struct merge_bounds *bounds,
     return true;
 }
 
-/* Whether nothing has been written for SETTLE_US. */
-static bool merge_quiet(struct store *store)
-{
-    const int64_t now = store->options.clock->monotonic_us(store->options.clock->context);
-    const uint64_t visible = atomic_load(&store->committer.visible);
-    if (atomic_exchange(&store->quiet_version, visible) != visible)
-        atomic_store(&store->quiet_since_us, now);
-    return now - atomic_load(&store->quiet_since_us) >= SETTLE_US;
-}
-
 static bool merge_choose_now(struct store *store, const struct tableset *set,
                              struct merge_choice *out)
 {
     const struct merge_bounds bounds = {.compact_to = atomic_load(&store->compact_to),
-                                        .sources_max = store->profile.merge_sources_max,
-                                        .quiet = merge_quiet(store)};
+                                        .sources_max = store->profile.merge_sources_max};
     return merge_choose(set, &bounds, out);
-}
-
-int64_t store_settle_at(struct store *store, struct epoch_slot *slot)
-{
-    const struct merge_bounds bounds = {.sources_max = store->profile.merge_sources_max,
-                                        .quiet = true};
-    if (store->read_only)
-        return STRATA_FOREVER;
-    epoch_enter(&store->epochs, slot);
-    const uint32_t runs = choose_settling(atomic_load(&store->tables.current), &bounds);
-    epoch_leave(slot);
-    return runs > 0 ? atomic_load(&store->quiet_since_us) + SETTLE_US : STRATA_FOREVER;
 }
 
 bool store_merge_due(struct store *store, struct epoch_slot *slot)
@@ -260,11 +222,24 @@ static strata_status merge_begin(struct store *store, struct job *job, struct ep
     return rewrite_open(&job->rewrite, store->memory_allocator, &options);
 }
 
+/* What reads paid for the oldest input has bought nothing yet: what comes of the merge takes its place
+ * among the runs. */
+static void merge_hand_toll(const struct job *job, struct run *output)
+{
+    for (uint32_t i = job->input_count; i-- > 0 && output != NULL;) {
+        if (job->inputs[i]->role != ROLE_LIVE)
+            continue;
+        atomic_store(&output->toll_ns, atomic_load(&job->inputs[i]->toll_ns));
+        return;
+    }
+}
+
 static strata_status merge_finish(struct store *store, struct job *job)
 {
     struct run *outputs[2];
     struct store_counters *counters = &store->counters;
     TRY(store_job_outputs(store, job, outputs));
+    merge_hand_toll(job, outputs[0]);
     const strata_status status = store_job_publish(store, job, outputs);
     if (status == STRATA_OK) {
         atomic_fetch_add(&counters->merges, 1);

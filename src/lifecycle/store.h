@@ -152,13 +152,11 @@ struct store {
     _Atomic int64_t last_sync_us; /* Monotonic. */
     struct thread threads[STORE_THREADS_MAX];
     uint32_t thread_count;
-    _Atomic uint64_t quiet_version; /* What was visible when last looked at, */
-    _Atomic int64_t quiet_since_us; /* and since when; monotonic. */
-    _Atomic bool pressed;           /* Work is behind: writers pace themselves. */
-    _Atomic int64_t paced_at_us;    /* Since when they write without a pause, */
-    _Atomic int64_t resume_at_us;   /* and until when they pause; monotonic. */
-    _Atomic bool old_logs;          /* Segments may be left that are not needed. */
-    _Atomic bool old_manifests;     /* Likewise manifests. */
+    _Atomic bool pressed;         /* Work is behind: writers pace themselves. */
+    _Atomic int64_t paced_at_us;  /* Since when they write without a pause, */
+    _Atomic int64_t resume_at_us; /* and until when they pause; monotonic. */
+    _Atomic bool old_logs;        /* Segments may be left that are not needed. */
+    _Atomic bool old_manifests;   /* Likewise manifests. */
     _Atomic uint64_t
         orphans_below; /* Table objects below it that nothing lists are to be removed; 0: done. */
     uint32_t orphan_folder;         /* Being looked through, */
@@ -278,9 +276,6 @@ bool store_merge_due(struct store *store, struct epoch_slot *slot);
 STRATA_CHECKED strata_status store_merge_step(struct store *store, struct job *job,
                                               struct epoch_slot *slot);
 
-/* When all live runs are to become one if nobody writes until then; monotonic. STRATA_FOREVER: never. */
-int64_t store_settle_at(struct store *store, struct epoch_slot *slot);
-
 /* What a merge is to do: the newest `live_count` live runs, with the `history_count` newest history
  * runs; or, without any, `history_count` history runs from `history_first` on. */
 struct merge_choice {
@@ -292,7 +287,6 @@ struct merge_choice {
 struct merge_bounds {
     uint64_t compact_to;  /* Up to this version all is to be merged; 0: nobody asked for that. */
     uint32_t sources_max; /* Runs that can be open. */
-    bool quiet;           /* Nothing has been written for a while. */
 };
 
 /* Chooses runs of a set to merge: all that was asked for, or else what is too much. False: nothing is. */
@@ -302,6 +296,46 @@ bool merge_choose(const struct tableset *set, const struct merge_bounds *bounds,
 /* How many of the newest runs, `bytes` newest first, are to become one where there should be at most
  * `most`; 0: none. */
 uint32_t merge_newest(const uint64_t *bytes, uint32_t count, uint32_t most);
+
+/* ---- toll.c ---- */
+
+enum { TOLL_GETS = 64, TOLL_SEEKS = 16, TOLL_ROWS = 1024 };
+
+/* Counts `count` gets as of version `cap`, of which one found a row of version `found`, 0: none. Inside,
+ * as is the next. `slot` is the reader's. */
+void store_take_gets(struct store *store, struct epoch_slot *slot, uint64_t cap, uint64_t found);
+void store_take_scans(struct store *store, struct epoch_slot *slot, uint64_t cap);
+
+enum { COUNT_GETS, COUNT_SEEKS, COUNT_ROWS };
+
+static inline void store_count_gets(struct store *store, struct epoch_slot *slot, uint32_t count,
+                                    uint64_t cap, uint64_t found)
+{
+    slot->counts[COUNT_GETS] += count;
+    if (slot->counts[COUNT_GETS] >= TOLL_GETS)
+        store_take_gets(store, slot, cap, found);
+}
+
+/* Counts a part of a scan: so many times sought, so many rows shown. */
+static inline void store_count_scan(struct store *store, struct epoch_slot *slot, uint32_t seeks,
+                                    uint32_t rows, uint64_t cap)
+{
+    slot->counts[COUNT_SEEKS] += seeks;
+    slot->counts[COUNT_ROWS] += rows;
+    if (slot->counts[COUNT_SEEKS] >= TOLL_SEEKS || slot->counts[COUNT_ROWS] >= TOLL_ROWS)
+        store_take_scans(store, slot, cap);
+}
+
+/* How many of the newest live runs, up to `most`, are to become one because reads have paid for that;
+ * 0: none. */
+uint32_t toll_paid(const struct tableset *set, uint32_t most);
+
+/* What showing so many of `rows` rows, of which the run has some, costs more for that it is by itself;
+ * ns. */
+uint64_t toll_of_rows(const struct run *run, uint64_t rows, uint64_t shown);
+
+/* What merging a run costs; ns. */
+uint64_t toll_price(const struct run *run);
 
 /* Whether everything up to `version` is merged. */
 bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot);

@@ -179,6 +179,18 @@ void storage_scan_note(struct storage_scan *scan, struct bytes key);
 /* The same of a row before the one that it stands on, which will be moved to again. */
 void storage_scan_go_back(struct storage_scan *scan, struct bytes key);
 
+/* Inside. Says that it was sought so many times and showed so many rows, for the sake of whoever
+ * merges: store_count_scan. */
+static inline void storage_count_scan(const struct storage_scan *scan, uint32_t seeks,
+                                      uint32_t rows)
+{
+    const bool spared = scan->level_count > 0 && (scan->levels[0].passed_over & LEVEL_RUNS) != 0;
+    const uint32_t levels = scan->level_count - (spared ? 1 : 0);
+    if (levels > 0)
+        store_count_scan(scan->reader->store, scan->reader->slot, seeks * levels, rows,
+                         scan->view.version);
+}
+
 void storage_scan_close(struct storage_scan *scan);
 
 /* Fine on a zeroed struct. */

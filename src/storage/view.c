@@ -189,10 +189,11 @@ const struct fork_view *storage_fork_view(struct store *store, const struct tabl
                         weight);
 }
 
-static strata_status get_committed(struct store *store, const struct storage_view *view,
+static strata_status get_committed(struct store_reader *reader, const struct storage_view *view,
                                    const struct storage_space *space, uint32_t within,
                                    struct lookup_key *key, struct storage_row *out)
 {
+    struct store *store = reader->store;
     const struct tableset *set = storage_tables(store);
     const struct fork_view *fork =
         storage_fork_view(store, set, view, space, within, FORK_VIEW_GET);
@@ -201,6 +202,8 @@ static strata_status get_committed(struct store *store, const struct storage_vie
         TRY(find_forked(set, fork, view, key, &found));
     else
         TRY(find_walking(store, set, view, within, atomic_load(&space->deletions), key, &found));
+    if (fork == NULL || fork->own == NULL || fork->inherited->level_count > 0)
+        store_count_gets(store, reader->slot, 1, view->version, found.found ? found.row.from : 0);
     if (found.found && view_shows(store, view, &found.row)) {
         *out = storage_row_of(&found);
         out->row.key = (struct bytes){0};
@@ -224,7 +227,7 @@ strata_status storage_get(struct store_reader *reader, const struct storage_view
     const uint32_t within = storage_space(number, kind);
     TRY(lookup_key_init(&lookup, store->memory_allocator, within, key));
     if (!get_own(store, view, within, &lookup, out))
-        status = get_committed(store, view, space, within, &lookup, out);
+        status = get_committed(reader, view, space, within, &lookup, out);
     lookup_key_release(&lookup);
     return status;
 }
@@ -322,6 +325,8 @@ strata_status storage_get_many(struct store_reader *reader, const struct storage
         status = get_many_at(&batch, at, deletions);
     for (uint32_t i = 0; i < readied; i++)
         lookup_key_release(&batch.lookups[i]);
+    store_count_gets(reader->store, reader->slot, count, view->version,
+                     out[0].found ? out[0].row.from : 0);
     for (uint32_t i = 0; i < count && status != STRATA_OK; i++) {
         storage_unpin(reader, &out[i]);
         out[i].found = false;

@@ -23,6 +23,7 @@ struct run {
     struct part **parts;
     struct garbage_item *remains; /* Its objects' numbers. */
     _Atomic bool obsolete;        /* No durable manifest lists it: run_retire. */
+    _Atomic uint64_t toll_ns;     /* What reads have paid for it so far: lifecycle/toll.c. */
     _Atomic uint32_t references;
 };
 

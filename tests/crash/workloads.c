@@ -19,6 +19,7 @@ const struct workload workloads[WORKLOAD_COUNT] = {
     {"merging",
      "4kfC4kC4kfC4kfC.....4kC4kdC4kDC4kC.....3kC2kC2kC2kC.....2kC2kFC2kC2kC.....M3kR3kd.p.",
      STRATA_STANDARD},
+    {"reading", "4pC3psC.....2psC..3pFsdC.....R2psC...p", STRATA_STANDARD},
     {"laps", "40pf45kfC30pf30p+3pD30kM9pR40kCa20p", STRATA_STANDARD},
     {"reopening", "3pRpCfpRpfaRfpCpR2pDRpMR2p+.Rpa..R2p", STRATA_STANDARD},
 };

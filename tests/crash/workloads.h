@@ -12,7 +12,7 @@ struct workload {
     uint32_t durability;
 };
 
-enum { WORKLOAD_COUNT = 13 };
+enum { WORKLOAD_COUNT = 14 };
 
 extern const struct workload workloads[WORKLOAD_COUNT];
 

@@ -33,10 +33,12 @@ struct world {
     strata_txn *held; /* A snapshot, or NULL. Closed with the database. */
     int held_branch;
     uint64_t held_version;
-    int64_t held_us;    /* Expiries are judged at it. */
-    uint64_t floor;     /* Newest version known to survive a power cut. */
-    uint64_t returned;  /* Newest version whose call returned STRATA_OK. */
-    bool threads;       /* Set before the first step: waiting takes real time. */
+    int64_t held_us;   /* Expiries are judged at it. */
+    uint64_t floor;    /* Newest version known to survive a power cut. */
+    uint64_t returned; /* Newest version whose call returned STRATA_OK. */
+    bool threads;      /* Set before the first step: waiting takes real time. */
+    bool
+        scans_little; /* Likewise: steps that scan so often that runs are merged for it do nothing. */
     bool expect_faults; /* Failing calls are no failure of the world, if they fail as documented. */
     bool unknown;       /* The commit begun last may have happened or not. */
     uint64_t faults;    /* Calls that failed. */

@@ -43,6 +43,7 @@ void world_writer(struct world *world);
 void world_big_transaction(struct world *world);
 void world_delete_space(struct world *world);
 void world_read(struct world *world);
+void world_scan_often(struct world *world);
 void world_fork(struct world *world);
 void world_fork_older(struct world *world);
 void world_create_branch(struct world *world);

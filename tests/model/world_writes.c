@@ -434,3 +434,24 @@ void world_read(struct world *world)
     strata_value_release(&value);
     close_place(&place);
 }
+
+/* Draws nothing. Rows are compared elsewhere: here there have to be as many each time. */
+void world_scan_often(struct world *world)
+{
+    enum { SCANS = 200 };
+    strata_txn *txn = NULL;
+    uint64_t first = 0;
+    if (world->scans_little ||
+        !world_call(world, "auto", strata_txn_auto(world->db, world_branch_name(world, 0), &txn)))
+        return;
+    for (unsigned i = 0; i < SCANS && !world->stopped; i++) {
+        uint64_t count = 0;
+        if (!world_call(world, "count", strata_kv_count(txn, NULL, NULL, &count)))
+            break;
+        if (i > 0 && count != first)
+            world_stop(world, "%llu rows are %llu of a sudden", (unsigned long long)first,
+                       (unsigned long long)count);
+        first = count;
+    }
+    strata_txn_close(txn);
+}

@@ -293,8 +293,10 @@ strata_status kv_scan_turn(struct kv_scan *scan)
     scan->done = scan->done || scan->ended || scan->empty || scan->count >= scan->limit;
     if (scan->done)
         return STRATA_OK;
+    const bool goes_on = scan->count > 0;
     storage_enter(reader);
     const strata_status status = scan_fill(scan);
+    storage_count_scan(&scan->scan, goes_on ? 0 : 1, scan->page.count);
     storage_leave(reader);
     scan->done = status == STRATA_OK && scan->page.count == 0;
     return status;
@@ -364,8 +366,10 @@ strata_status kv_scan_count(struct kv_scan *scan, uint64_t *out)
     strata_status status = STRATA_OK;
     scan->done |= scan->empty;
     while (status == STRATA_OK && !scan->done) {
+        const uint64_t before = scan->count;
         storage_enter(reader);
         status = scan_count_some(scan);
+        storage_count_scan(&scan->scan, before > 0 ? 0 : 1, (uint32_t)(scan->count - before));
         storage_leave(reader);
     }
     if (status == STRATA_OK)
