@@ -135,7 +135,8 @@ strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t by
     const bool full = memtable_commits_open(memtable) == NULL;
     return memtable_reserve_size(
         memtable, rows, bytes,
-        message + (full ? memtable_rounded(sizeof(struct memtable_commits)) : 0));
+        message + COMMIT_INDEX_BYTES_MAX +
+            (full ? memtable_rounded(sizeof(struct memtable_commits)) : 0));
 }
 
 void memtable_freeze(struct memtable *memtable)
@@ -385,8 +386,11 @@ void memtable_add_commit(struct memtable *memtable, const struct memtable_commit
         block = memtable_commits_create(memtable);
     const uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
     block->entries[count] = copy;
+    const unsigned nodes =
+        commit_index_add(&memtable->commit_index, &memtable->region, &block->entries[count]);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
-    memtable_count_up(&memtable->charge, 64 + commit->message.length);
+    memtable_count_up(&memtable->charge,
+                      COMMIT_CHARGE + nodes * COMMIT_NODE_CHARGE + commit->message.length);
     atomic_store_explicit(&memtable->last_version, commit->version, memory_order_release);
 }
 

@@ -71,6 +71,7 @@ MEANINGS = {
     22: "a merge forgets the last row of a stretch of one source",
     27: "who reads in order misses keys that are on their way into a memtable's tree",
     30: "a scan shows a key before every source that may have a newer row of it has been asked",
+    31: "the log of a branch loses the commits that a jump passes",
 }
 
 

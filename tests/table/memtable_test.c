@@ -252,7 +252,7 @@ static void insert_without_heap(struct memtable *memtable, struct test_heap *cou
     for (size_t i = 0; i < count; i++)
         memtable_insert(memtable, rows[i]);
     const struct memtable_commit commit = {
-        .version = version, .rows = count, .message = bytes_of(message, message_size)};
+        .version = version, .rows = (uint32_t)count, .message = bytes_of(message, message_size)};
     memtable_add_commit(memtable, &commit);
     counted->fail_at = 0;
 }
@@ -508,7 +508,7 @@ static void commits_are_listed_newest_block_first(void **state)
             .version = version,
             .time_us = (int64_t)version * 10,
             .branch = version % 4,
-            .rows = version,
+            .rows = (uint32_t)version,
             .message = bytes_of(message, strlen(message)),
         };
         assert_int_equal(memtable_reserve(memtable, 0, 0, commit.message.length), STRATA_OK);
