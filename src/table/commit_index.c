@@ -50,28 +50,26 @@ static void commit_link(struct memtable_commit *commit, const struct memtable_co
 {
     commit->older = older;
     commit->jump = older;
-    commit->number = 1;
+    commit->span = 1;
     if (older == NULL)
         return;
     assert(commit->branch == older->branch && commit->version > older->version);
-    commit->number = older->number + 1;
     const struct memtable_commit *over = older->jump;
-    if (over == NULL)
-        return;
-    const uint32_t behind = over->jump == NULL ? 0 : over->jump->number;
-    if (older->number - over->number == over->number - behind)
+    if (over != NULL && over->span == older->span) {
         commit->jump = over->jump;
+        commit->span = 1 + 2 * over->span;
+    }
 #if STRATA_PLANT == 31
     commit->older = commit->jump;
 #endif
 }
 
-unsigned commit_index_add(struct commit_index *index, struct region *region,
-                          struct memtable_commit *commit)
+/* The slot for a branch that has none yet, or whose newest commit lies there. */
+static _Atomic uintptr_t *index_slot(struct commit_index *index, struct region *region,
+                                     uint64_t branch, unsigned *made)
 {
-    const uint64_t hash = branch_hash(commit->branch);
+    const uint64_t hash = branch_hash(branch);
     struct commit_index_node *node = &index->root;
-    unsigned made = 0;
     for (unsigned depth = 0;; depth++) {
         _Atomic uintptr_t *slot = &node->slots[hash_way(hash, depth)];
         const uintptr_t present = atomic_load_explicit(slot, memory_order_relaxed);
@@ -80,18 +78,32 @@ unsigned commit_index_add(struct commit_index *index, struct region *region,
             continue;
         }
         const struct memtable_commit *before = slot_commit(present);
-        if (before == NULL || before->branch == commit->branch) {
-            commit_link(commit, before);
-            atomic_store_explicit(slot, (uintptr_t)commit, memory_order_release);
-            return made;
-        }
+        if (before == NULL || before->branch == branch)
+            return slot;
         /* Another branch lies here: it goes a level down, and so may this one. */
         node = index_node_create(region);
-        made++;
+        ++*made;
         atomic_store_explicit(&node->slots[hash_way(branch_hash(before->branch), depth + 1)],
                               present, memory_order_relaxed);
         atomic_store_explicit(slot, (uintptr_t)node | slot_is_node, memory_order_release);
     }
+}
+
+unsigned commit_index_add(struct commit_index *index, struct region *region,
+                          struct memtable_commit *commit)
+{
+    unsigned made = 0;
+    _Atomic uintptr_t *slot = index->last;
+    const struct memtable_commit *older =
+        slot == NULL ? NULL : slot_commit(atomic_load_explicit(slot, memory_order_relaxed));
+    if (older == NULL || older->branch != commit->branch) {
+        slot = index_slot(index, region, commit->branch, &made);
+        older = slot_commit(atomic_load_explicit(slot, memory_order_relaxed));
+        index->last = slot;
+    }
+    commit_link(commit, older);
+    atomic_store_explicit(slot, (uintptr_t)commit, memory_order_release);
+    return made;
 }
 
 static const struct memtable_commit *index_newest_of(const struct commit_index *index,

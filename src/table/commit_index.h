@@ -17,7 +17,7 @@ struct memtable_commit {
     int64_t time_us;
     uint64_t branch;
     uint32_t rows;
-    uint32_t number;                     /* In its chain, from 1. */
+    uint32_t span;                       /* How many commits the jump passes, this one included. */
     struct bytes message;                /* In the arena. */
     const struct memtable_commit *older; /* Of the same branch; NULL: none. */
     const struct memtable_commit *jump;  /* A longer way back; NULL: none. */
@@ -34,6 +34,7 @@ struct commit_index_node {
 /* Zeroed, it is empty. */
 struct commit_index {
     struct commit_index_node root;
+    _Atomic uintptr_t *last; /* The slot of the newest commit of all; NULL: there is none. */
 };
 
 /* The most that commit_index_add takes from the region, each piece rounded up to 8. */
