@@ -353,6 +353,7 @@ void frame_add_heads(struct frame *frame, void *to)
         else
             heads[i] = i < frame->stem_first ? 0 : UINT64_MAX;
     }
+    frame->alike = heads[frame->stem_first] == heads[frame->stem_end - 1];
 }
 
 /* The first of `count` > 0 heads, in order, that is not below `head`; without a branch that depends on
@@ -461,8 +462,10 @@ static strata_status frame_search_heads(const struct frame *frame, struct bytes 
     }
     const unsigned first = frame->stem_first, end = frame->stem_end;
     const uint64_t head = bytes_head(bytes_after(rest, stem.length));
-    const unsigned low = first + heads_lower_bound(frame->heads + first, end - first, head);
-    unsigned high = low == first && frame->heads[end - 1] == head ? end : low;
+    const bool alike = frame->alike && frame->heads[first] == head;
+    const unsigned low =
+        alike ? first : first + heads_lower_bound(frame->heads + first, end - first, head);
+    unsigned high = alike ? end : low;
     for (unsigned step = 1; high < end && frame->heads[high] == head; step *= 2)
         high = step < end - high ? high + step : end;
     if (high == low) {
