@@ -157,6 +157,7 @@ void bench_open(struct bench *bench, bool synced)
         .size = sizeof(options),
         .durability = synced ? STRATA_ALWAYS : STRATA_STANDARD,
         .memory_budget_bytes = bench->budget_bytes,
+        .background_threads = bench->alone ? STRATA_NONE : 0,
         .allocator = &bench->heap->allocator,
     };
     process_resident_peak_reset();

@@ -27,6 +27,7 @@ struct bench {
     strata_txn *main;  /* An auto handle. */
     struct heap *heap; /* Of the present database; our own. */
     uint64_t budget_bytes;
+    bool alone; /* Opens without background threads: what an open costs is then its own. */
     uint64_t resident_before; /* Just before the open. */
 };
 
