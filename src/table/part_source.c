@@ -266,7 +266,7 @@ static uint32_t part_source_rows_ahead(const struct part_source *self, uint32_t 
     return index - first;
 }
 
-/* Reads puts from row `first` of its leaf on, as long as they are such. */
+/* Reads puts from row `first` of its leaf on, as long as they are such and seen, in history too. */
 static void part_source_read_rows(const struct part_source *self, uint64_t floor, uint64_t cap,
                                   unsigned first, uint32_t most, struct part_rows *out)
 {
@@ -276,10 +276,16 @@ static void part_source_read_rows(const struct part_source *self, uint64_t floor
     out->suffix_bytes = 0;
     for (out->count = 0; out->count < most; out->count++) {
         const uint8_t *at = frame_row_place(frame, first + out->count);
-        if (*at != ROW_PUT)
+        bool ended = false;
+        if (*at == ROW_PUT) {
+            frame_put_checked(frame, at, &row);
+        } else if (*at == (ROW_PUT | FRAME_ROW_TO)) {
+            frame_row_checked(frame, at, &row);
+            ended = cap >= row.to;
+        } else {
             return;
-        frame_put_checked(frame, at, &row);
-        if (row.from > cap || row.from < floor || row.suffix.length > suffix_most)
+        }
+        if (ended || row.from > cap || row.from < floor || row.suffix.length > suffix_most)
             return;
         struct part_row *to = &out->rows[out->count];
         to->suffix = row.suffix.data;
