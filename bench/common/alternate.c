@@ -11,8 +11,11 @@ static uint64_t read_wrong(const struct reader *reader, uint64_t row, uint64_t n
 {
     uint64_t update = reader->update, found = 0;
     strata_txn *txn = reader->txn;
-    if (reader->scan > 0)
-        return row_scan(txn, row, reader->scan) == 0;
+    if (reader->scan > 0) {
+        const bool any = update == READER_ANY_UPDATE;
+        const uint64_t last = reader->update_last > update ? reader->update_last : update;
+        return row_scan(txn, row, reader->scan, any ? 0 : update, any ? UINT64_MAX : last) == 0;
+    }
     if (reader->moment_count > 0) {
         const uint64_t moment = number % reader->moment_count;
         txn = reader->moments[moment];

@@ -11,6 +11,7 @@ struct reader {
     strata_txn *txn;
     uint64_t rows;        /* There are [0, rows). */
     uint64_t update;      /* That wrote them; READER_ANY_UPDATE: any. */
+    uint64_t update_last; /* Of scans: by those from `update` to this one; 0: by that one alone. */
     uint64_t only;        /* READER_EVERY_ROW, or the one row to read. */
     uint64_t scan;        /* Rows of a scan; 0: gets. */
     strata_txn **moments; /* Read in turn instead of `txn`, moment i by update first + i * step. */

@@ -157,6 +157,7 @@ void bench_open(struct bench *bench, bool synced)
         .size = sizeof(options),
         .durability = synced ? STRATA_ALWAYS : STRATA_STANDARD,
         .memory_budget_bytes = bench->budget_bytes,
+        .background_threads = bench->alone ? STRATA_NONE : 0,
         .allocator = &bench->heap->allocator,
     };
     process_resident_peak_reset();
@@ -317,7 +318,7 @@ bool row_get(strata_txn *txn, uint64_t row, uint64_t update, strata_value *value
     return row_get_any(txn, row, value, &found) && found == update;
 }
 
-uint64_t row_scan(strata_txn *txn, uint64_t row, uint64_t limit)
+uint64_t row_scan(strata_txn *txn, uint64_t row, uint64_t limit, uint64_t first, uint64_t last)
 {
     char key[ROW_KEY_BYTES], before[ROW_KEY_BYTES];
     row_key(row, key);
@@ -332,7 +333,8 @@ uint64_t row_scan(strata_txn *txn, uint64_t row, uint64_t limit)
         uint64_t number = 0, update = 0;
         const int order =
             found.key.size == sizeof(before) ? memcmp(found.key.data, before, sizeof(before)) : -1;
-        const bool right = value_is_right(found.value, &number, &update);
+        const bool right =
+            value_is_right(found.value, &number, &update) && update >= first && update <= last;
         wrong += !right || order < 0 || (order == 0 && rows > 0) || (rows == 0 && number != row);
         if (order >= 0)
             memcpy(before, found.key.data, sizeof(before));

@@ -27,6 +27,7 @@ struct bench {
     strata_txn *main;  /* An auto handle. */
     struct heap *heap; /* Of the present database; our own. */
     uint64_t budget_bytes;
+    bool alone; /* Opens without background threads: what an open costs is then its own. */
     uint64_t resident_before; /* Just before the open. */
 };
 
@@ -82,7 +83,8 @@ void rows_load(struct bench *bench, uint64_t first, uint64_t count, size_t size)
 bool row_get(strata_txn *txn, uint64_t row, uint64_t update, strata_value *value);
 /* The update that wrote the row; checks all else. */
 bool row_get_any(strata_txn *txn, uint64_t row, strata_value *value, uint64_t *update_out);
-/* Up to `limit` rows from that row's key on: their number, or 0 if one of them is wrong. */
-uint64_t row_scan(strata_txn *txn, uint64_t row, uint64_t limit);
+/* Up to `limit` rows from that row's key on, written by updates [first, last]: their number, or 0 if
+ * one of them is wrong. */
+uint64_t row_scan(strata_txn *txn, uint64_t row, uint64_t limit, uint64_t first, uint64_t last);
 
 #endif

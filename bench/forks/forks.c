@@ -125,12 +125,16 @@ static void overwritten_part(struct bench *bench)
     for (uint64_t row = 0; row < rows; row++)
         row_put(bench->main, row, 1000, VALUE_BYTES);
     bench_settle(bench);
-    struct reader readers[2] = {
-        {.txn = bench->main, .rows = rows, .only = READER_EVERY_ROW, .scan = SCAN_ROWS},
-        {.txn = bench_branch(bench, "chain", 15),
-         .rows = rows,
-         .only = READER_EVERY_ROW,
-         .scan = SCAN_ROWS}};
+    struct reader readers[2] = {{.txn = bench->main,
+                                 .rows = rows,
+                                 .update = 1000,
+                                 .only = READER_EVERY_ROW,
+                                 .scan = SCAN_ROWS},
+                                {.txn = bench_branch(bench, "chain", 15),
+                                 .rows = rows,
+                                 .update_last = 16,
+                                 .only = READER_EVERY_ROW,
+                                 .scan = SCAN_ROWS}};
     alternate(bench, readers, 2, bench_size(bench, 20, 2000, 10000), ROUNDS, scans);
     bench_value(bench, "ratio", scans[1] / scans[0],
                 "scan at depth 16, parent overwrote the range");

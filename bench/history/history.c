@@ -128,12 +128,17 @@ static void moments_part(struct bench *bench)
     bench_value(bench, "us", (clock_thread_cpu_seconds() - begin) * 1e6 / (double)count,
                 "opening a moment");
     strata_txn *middle = bench_snapshot(bench, last / 2);
-    const struct reader readers[2] = {
-        {.txn = bench_snapshot(bench, last),
-         .rows = rows,
-         .only = READER_EVERY_ROW,
-         .scan = SCAN_ROWS},
-        {.txn = middle, .rows = rows, .only = READER_EVERY_ROW, .scan = SCAN_ROWS}};
+    const struct reader readers[2] = {{.txn = bench_snapshot(bench, last),
+                                       .rows = rows,
+                                       .update = versions - 1,
+                                       .only = READER_EVERY_ROW,
+                                       .scan = SCAN_ROWS},
+                                      {.txn = middle,
+                                       .rows = rows,
+                                       .update = versions / 2 - 1,
+                                       .update_last = versions / 2,
+                                       .only = READER_EVERY_ROW,
+                                       .scan = SCAN_ROWS}};
     /* The row put last sorts before the others, so no scan meets it. */
     alternate(bench, readers, 2, bench_size(bench, 20, 1000, 5000), ROUNDS, scans);
     bench_value(bench, "ns", scans[0], "scan of 50 rows as of the last commit");

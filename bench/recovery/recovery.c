@@ -95,11 +95,13 @@ static struct opening shape_open(struct bench *bench, const struct shape *shape,
     struct opening opening;
     struct process_io before;
     shape_make_apart(bench, shape, crash);
+    bench->alone = true;
     process_io_read(&before);
     const double begin = clock_seconds();
     bench_open(bench, false);
     opening.ms = (clock_seconds() - begin) * 1e3;
     process_io_since(&before, &opening.io);
+    bench->alone = false;
     shape_check(bench, shape);
     bench_close(bench);
     bench_remove(bench);

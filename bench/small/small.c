@@ -61,7 +61,7 @@ static void scans_do(struct bench *bench, const struct profile *profile)
         if (i % 20 == 0)
             row_put(bench->main, row, ++profile->newest[row], VALUE_BYTES);
         else
-            wrong += row_scan(bench->main, row, SCAN_ROWS) == 0;
+            wrong += row_scan(bench->main, row, SCAN_ROWS, 0, UINT64_MAX) == 0;
     }
     cost_report(bench, profile, "E", begin, count);
     bench_check(bench, wrong == 0, "scans were wrong");

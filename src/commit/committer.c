@@ -112,7 +112,7 @@ static strata_status commit_apply(struct memtable *memtable, struct bytes batch,
     memtable_add_commit(memtable, &(struct memtable_commit){.version = version,
                                                             .time_us = time_us,
                                                             .branch = header.branch,
-                                                            .rows = user_rows,
+                                                            .rows = (uint32_t)user_rows,
                                                             .message = header.message});
     return STRATA_OK;
 }

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
 
 static_assert(STORAGE_KEY_SIZE_MAX <= UINT16_MAX - FRAME_HEADER_SIZE - FRAME_ROW_ALIGNMENT,
               "behind the longest prefix, a row's offset still fits in 16 bits");
@@ -352,6 +353,7 @@ void frame_add_heads(struct frame *frame, void *to)
         else
             heads[i] = i < frame->stem_first ? 0 : UINT64_MAX;
     }
+    frame->alike = heads[frame->stem_first] == heads[frame->stem_end - 1];
 }
 
 /* The first of `count` > 0 heads, in order, that is not below `head`; without a branch that depends on
@@ -401,6 +403,50 @@ static strata_status frame_search_near(const struct frame *frame, struct bytes r
     return frame_search(frame, rest, from, low, high, out);
 }
 
+/* As frame_search; from `guess` in [low, high) in growing steps towards the row, either way. */
+static strata_status frame_search_around(const struct frame *frame, struct bytes rest,
+                                         uint64_t from, unsigned low, unsigned high, unsigned guess,
+                                         unsigned *out)
+{
+    bool before = false;
+    assert(low <= guess && guess < high);
+    TRY(frame_row_before(frame, guess, rest, from, &before));
+    if (before)
+        return frame_search_near(frame, rest, from, guess + 1, high, guess + 1, out);
+    high = guess;
+    for (unsigned step = 1; low < high && !before; step *= 2) {
+        const unsigned probe = step < high - low ? high - step : low;
+        TRY(frame_row_before(frame, probe, rest, from, &before));
+        if (before)
+            low = probe + 1;
+        else
+            high = probe;
+    }
+    return frame_search(frame, rest, from, low, high, out);
+}
+
+/* Where version `from` would be among rows [low, high), if all were versions of one key and as far
+ * from each other. */
+static unsigned frame_guess_version(const struct frame *frame, uint64_t from, unsigned low,
+                                    unsigned high)
+{
+    const uint64_t newest = frame_row_from_checked(frame, frame_row_place(frame, low));
+    uint64_t span = newest - frame->base_from, back = newest - from;
+    if (from >= newest)
+        return low;
+    if (from <= frame->base_from)
+        return high - 1;
+    while (span > UINT32_MAX) {
+        span >>= 8;
+        back >>= 8;
+    }
+    return low + (unsigned)(back * (high - low) / (span + 1));
+}
+
+enum { FRAME_ROWS_BEFORE_GUESS = 8 };
+
+static const unsigned frame_nowhere = UINT_MAX;
+
 /* By heads, and among rows whose heads are those of `rest` by themselves. */
 static strata_status frame_search_heads(const struct frame *frame, struct bytes rest, uint64_t from,
                                         unsigned near, unsigned *out)
@@ -416,8 +462,10 @@ static strata_status frame_search_heads(const struct frame *frame, struct bytes 
     }
     const unsigned first = frame->stem_first, end = frame->stem_end;
     const uint64_t head = bytes_head(bytes_after(rest, stem.length));
-    const unsigned low = first + heads_lower_bound(frame->heads + first, end - first, head);
-    unsigned high = low;
+    const bool alike = frame->alike && frame->heads[first] == head;
+    const unsigned low =
+        alike ? first : first + heads_lower_bound(frame->heads + first, end - first, head);
+    unsigned high = alike ? end : low;
     for (unsigned step = 1; high < end && frame->heads[high] == head; step *= 2)
         high = step < end - high ? high + step : end;
     if (high == low) {
@@ -425,8 +473,12 @@ static strata_status frame_search_heads(const struct frame *frame, struct bytes 
         return STRATA_OK;
     }
     /* Rows up to `high` may have larger heads: no matter. */
-    return frame_search_near(frame, rest, from, low, high, near >= low && near < high ? near : low,
-                             out);
+    if (near >= low && near < high)
+        return frame_search_near(frame, rest, from, low, high, near, out);
+    if (high - low < FRAME_ROWS_BEFORE_GUESS)
+        return frame_search(frame, rest, from, low, high, out);
+    return frame_search_around(frame, rest, from, low, high,
+                               frame_guess_version(frame, from, low, high), out);
 }
 
 strata_status frame_lower_bound(const struct frame *frame, struct bytes key, uint64_t from,
@@ -437,7 +489,7 @@ strata_status frame_lower_bound(const struct frame *frame, struct bytes key, uin
     if (frame_prefix_settles(frame, key, &rest, out))
         return STRATA_OK;
     if (frame->heads != NULL)
-        return frame_search_heads(frame, rest, from, 0, out);
+        return frame_search_heads(frame, rest, from, frame_nowhere, out);
     return frame_search(frame, rest, from, 0, frame->row_count, out);
 }
 

@@ -65,6 +65,7 @@ struct frame {
     uint16_t units;
     uint16_t row_count;
     uint8_t kind;
+    bool alike;               /* With heads: those of the stem are all the same. */
     const uint8_t *offsets;   /* Of its rows: in its bytes, or a copy. NULL if it has no rows. */
     const uint64_t *heads;    /* NULL: none. With them, every row has been checked. */
     const uint32_t *children; /* With heads, of an index: the unit of each child. */

@@ -243,6 +243,21 @@ static inline void frame_row_checked(const struct frame *frame, const uint8_t *a
     out->value = bytes_of(at + suffix_length, (size_t)value_length);
 }
 
+/* Its `from` alone. */
+static inline uint64_t frame_row_from_checked(const struct frame *frame, const uint8_t *at)
+{
+    uint64_t length, from_delta;
+    assert(frame->heads != NULL);
+    if (at[1] < 0x80 && at[2] < 0x80) {
+        at += 3;
+    } else {
+        at = frame_read_varint_checked(at + 1, &length);
+        at = frame_read_varint_checked(at, &length);
+    }
+    (void)frame_read_varint_checked(at, &from_delta);
+    return frame->base_from + from_delta;
+}
+
 /* The same of a put that neither ends nor expires, whose first byte is ROW_PUT; nothing else of `out` is
  * set. */
 static inline void frame_put_checked(const struct frame *frame, const uint8_t *at,

@@ -48,11 +48,13 @@ struct branch_change {
     const char *name;
     const char *message;
     const char *new_name;
-    const struct branch *from; /* Of a fork; NULL: nothing is inherited. */
-    uint64_t version;          /* What it asks for; UINT64_MAX: the newest. */
-    uint64_t seen;             /* Up to this version, */
-    uint64_t seen_head;        /* this was the head of `from`. */
-    uint64_t id;               /* Of the branch concerned. */
+    uint64_t from;         /* Of a fork: the branch; 0: nothing is inherited. */
+    uint64_t from_created; /* The version that created it. */
+    uint64_t version;      /* What is asked for; UINT64_MAX: the newest. */
+    uint64_t present_at;   /* At this version it had not been deleted. */
+    uint64_t seen;         /* Up to this version, */
+    uint64_t seen_head;    /* this was its head. */
+    uint64_t id;           /* Of the branch concerned. */
 };
 
 static struct bytes branch_name_bytes(const char *name)
@@ -140,24 +142,27 @@ static struct branch_record branch_record_of(const struct catalog_branch *branch
                                   .name = branch_name_bytes(branch->name)};
 }
 
-/* The last commit up to `version` that made `branch` what it is, but for creations; 0: none. */
+/* The last commit of a branch in versions (above, version]; `otherwise`, if there is none. */
+static strata_status head_in(struct store *store, uint64_t branch, uint64_t above, uint64_t version,
+                             uint64_t otherwise, uint64_t *out)
+{
+    bool found;
+    struct storage_log_entry entry;
+    const struct log_bounds bounds = {.above = above, .version = version, .time_us = INT64_MAX};
+    TRY(storage_log_own(store, branch, &bounds, &found, &entry));
+    *out = found ? entry.version : otherwise;
+    return STRATA_OK;
+}
+
+/* The last commit up to `version` that made `branch` what it is, but for creations; 0: none. What a
+ * fork inherits ends in such a commit: no ancestor has to be asked. */
 static strata_status branch_find_head(struct store *store, const struct branch *branch,
                                       uint64_t version, uint64_t *out)
 {
     struct lineage at = lineage_start(branch, version);
-    *out = 0;
-    for (; at.branch != NULL && at.cap > 0; lineage_up(&at)) {
-        bool found;
-        struct storage_log_entry entry;
-        const struct log_bounds bounds = {
-            .above = at.branch->created_version, .version = at.cap, .time_us = INT64_MAX};
-        TRY(storage_log_own(store, at.branch->id, &bounds, &found, &entry));
-        if (found) {
-            *out = entry.version;
-            return STRATA_OK;
-        }
-    }
-    return STRATA_OK;
+    while (at.cap < at.branch->cap)
+        lineage_up(&at);
+    return head_in(store, at.branch->id, at.branch->created_version, at.cap, at.branch->cap, out);
 }
 
 /* Up to where a fork inherits: the head of what it forks. Only commits since `seen` are still to be
@@ -165,22 +170,28 @@ static strata_status branch_find_head(struct store *store, const struct branch *
 static strata_status fork_find_cap(const struct branch_change *change, uint64_t version,
                                    uint64_t *out)
 {
-    bool found = false;
-    struct storage_log_entry entry;
-    const struct branch *from = change->from;
     *out = change->seen_head;
     if (change->version != UINT64_MAX)
         return change->version < version
                    ? STRATA_OK
                    : failure(STRATA_HISTORY_UNAVAILABLE, "no commit has that version yet");
-    const uint64_t created = from->created_version;
-    const struct log_bounds bounds = {.above = created > change->seen ? created : change->seen,
-                                      .version = version - 1,
-                                      .time_us = INT64_MAX};
-    TRY(storage_log_own(change->store, from->id, &bounds, &found, &entry));
-    if (found)
-        *out = entry.version;
-    return STRATA_OK;
+    const uint64_t created = change->from_created;
+    return head_in(change->store, change->from, created > change->seen ? created : change->seen,
+                   version - 1, change->seen_head, out);
+}
+
+/* Whether the branch to fork has gone since it was looked at. */
+static strata_status fork_check_from(const struct branch_change *change, const struct tableset *set,
+                                     uint64_t version)
+{
+    bool found = true;
+    struct catalog_branch branch = {.deleted = false};
+    if (version > change->present_at)
+        TRY(catalog_read_branch(set, &change->store->cache, version, change->from, &found,
+                                &branch));
+    return found && !branch.deleted
+               ? STRATA_OK
+               : failure(STRATA_NOT_FOUND, "the branch to fork has been deleted");
 }
 
 static strata_status fork_fill(void *context, const struct tableset *set, uint64_t version,
@@ -190,22 +201,21 @@ static strata_status fork_fill(void *context, const struct tableset *set, uint64
     struct branch_record record = {
         .created_version = version, .created_us = time_us, .name = branch_name_bytes(change->name)};
     TRY(branch_check_free(change, set, change->name, version - 1));
-    if (change->from != NULL) {
-        if (atomic_load(&change->from->deleted))
-            return failure(STRATA_NOT_FOUND, "the branch to fork has been deleted");
-        record.parent = change->from->id;
+    if (change->from != 0) {
+        TRY(fork_check_from(change, set, version - 1));
+        record.parent = change->from;
         TRY(fork_find_cap(change, version, &record.cap));
     }
     change->id = atomic_fetch_add(&change->store->next_branch, 1);
     const char *message = change->message == NULL ? "" : change->message;
     const struct batch_header header = {.branch = change->id,
-                                        .row_count = change->from != NULL ? 3 : 2,
+                                        .row_count = change->from != 0 ? 3 : 2,
                                         .message = bytes_of(message, strlen(message))};
     request->rows = header.row_count;
     TRY(record_begin(request->record, &header));
     TRY(branch_add_record(request->record, change->id, &record));
     TRY(branch_add_name(request->record, change->name, change->id));
-    if (change->from == NULL)
+    if (change->from == 0)
         return STRATA_OK;
     return branch_add_child(request->record, record.parent, record.cap, change->id);
 }
@@ -274,13 +284,51 @@ strata_status storage_branch_fork(struct storage *storage, struct store_reader *
                                   const char *message)
 {
     struct store *store = storage->store;
-    struct branch_change change = {
-        .store = store, .name = name, .message = message, .from = from, .version = version};
+    struct branch_change change = {.store = store,
+                                   .name = name,
+                                   .message = message,
+                                   .from = from->id,
+                                   .from_created = from->created_version,
+                                   .version = version};
     struct commit_request request = {.fill = fork_fill};
     storage_enter(reader);
     change.seen = atomic_load(&store->committer.visible);
     const strata_status status = branch_find_head(
         store, from, version < change.seen ? version : change.seen, &change.seen_head);
+    storage_leave(reader);
+    TRY(status);
+    return branch_commit(storage, reader, &change, &request);
+}
+
+/* Inside. What a fork of the present state of the branch named `from` has to know. */
+static strata_status fork_look_up(struct branch_change *change, const char *from)
+{
+    bool found;
+    struct catalog_branch branch;
+    struct store *store = change->store;
+    const struct tableset *set = storage_tables(store);
+    change->seen = atomic_load(&store->committer.visible);
+    TRY(catalog_find_name(set, &store->cache, change->seen, branch_name_bytes(from), &found,
+                          &change->from));
+    if (!found)
+        return failure(STRATA_NOT_FOUND, "there is no such branch");
+    TRY(catalog_read_branch(set, &store->cache, change->seen, change->from, &found, &branch));
+    if (!found)
+        return failure(STRATA_CORRUPT, "the catalog lacks a branch that it names");
+    change->from_created = branch.created_version;
+    change->present_at = change->seen;
+    return head_in(store, branch.id, branch.created_version, change->seen, branch.cap,
+                   &change->seen_head);
+}
+
+strata_status storage_branch_fork_head(struct storage *storage, struct store_reader *reader,
+                                       const char *from, const char *name, const char *message)
+{
+    struct branch_change change = {
+        .store = storage->store, .name = name, .message = message, .version = UINT64_MAX};
+    struct commit_request request = {.fill = fork_fill};
+    storage_enter(reader);
+    const strata_status status = fork_look_up(&change, from);
     storage_leave(reader);
     TRY(status);
     return branch_commit(storage, reader, &change, &request);

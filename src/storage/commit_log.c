@@ -19,22 +19,9 @@ static void log_entry_fill(struct storage_log_entry *out, uint64_t branch, uint6
 static const struct memtable_commit *
 log_in_memtable(const struct memtable *memtable, uint64_t branch, const struct log_bounds *bounds)
 {
-    const struct memtable_commits *block = atomic_load(&memtable->commits);
-    for (; block != NULL; block = block->older) {
-        uint32_t i = atomic_load(&block->count);
-        if (i == 0 || block->entries[0].version > bounds->version ||
-            block->entries[0].time_us > bounds->time_us)
-            continue;
-        while (i-- > 0) {
-            const struct memtable_commit *commit = &block->entries[i];
-            if (commit->version <= bounds->above)
-                return NULL;
-            if (commit->branch == branch && commit->version <= bounds->version &&
-                commit->time_us <= bounds->time_us)
-                return commit;
-        }
-    }
-    return NULL;
+    const struct memtable_commit *commit =
+        commit_index_find(&memtable->commit_index, branch, bounds->version, bounds->time_us);
+    return commit != NULL && commit->version > bounds->above ? commit : NULL;
 }
 
 /* To the last packed row of the branch that begins at or before `version`; its key's version. */
@@ -123,6 +110,8 @@ strata_status storage_log_own(struct store *store, uint64_t branch, const struct
 {
     const struct tableset *set = storage_tables(store);
     *found = false;
+    if (bounds->above >= bounds->version)
+        return STRATA_OK;
     for (uint32_t i = 0; i < set->memtable_count; i++) {
         const struct memtable_commit *commit = log_in_memtable(set->memtables[i], branch, bounds);
         if (commit != NULL) {

@@ -326,6 +326,11 @@ STRATA_CHECKED strata_status storage_branch_fork(struct storage *storage,
                                                  struct store_reader *reader,
                                                  const struct branch *from, uint64_t version,
                                                  const char *name, const char *message);
+/* The same of the newest state of the branch named `from`, without a handle: takes no longer however
+ * many ancestors there are. */
+STRATA_CHECKED strata_status storage_branch_fork_head(struct storage *storage,
+                                                      struct store_reader *reader, const char *from,
+                                                      const char *name, const char *message);
 STRATA_CHECKED strata_status storage_branch_create(struct storage *storage,
                                                    struct store_reader *reader, const char *name,
                                                    const char *message);

@@ -135,7 +135,8 @@ strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t by
     const bool full = memtable_commits_open(memtable) == NULL;
     return memtable_reserve_size(
         memtable, rows, bytes,
-        message + (full ? memtable_rounded(sizeof(struct memtable_commits)) : 0));
+        message + COMMIT_INDEX_BYTES_MAX +
+            (full ? memtable_rounded(sizeof(struct memtable_commits)) : 0));
 }
 
 void memtable_freeze(struct memtable *memtable)
@@ -367,23 +368,29 @@ void memtable_add_commit(struct memtable *memtable, const struct memtable_commit
     assert(commit->version >= memtable->first_version);
     assert(commit->version > atomic_load_explicit(&memtable->last_version, memory_order_relaxed));
 
-    struct memtable_commit copy = *commit;
-    copy.message = (struct bytes){0};
+    struct bytes kept = {0};
     if (commit->message.length > 0) {
         uint32_t name;
         void *message = region_take(&memtable->region, commit->message.length, &name);
         assert(message != NULL);
         memcpy(message, commit->message.data, commit->message.length);
-        copy.message = bytes_of(message, commit->message.length);
+        kept = bytes_of(message, commit->message.length);
     }
 
     struct memtable_commits *block = memtable_commits_open(memtable);
     if (block == NULL)
         block = memtable_commits_create(memtable);
     const uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
-    block->entries[count] = copy;
+    struct memtable_commit *copy = &block->entries[count];
+    *copy = (struct memtable_commit){.version = commit->version,
+                                     .time_us = commit->time_us,
+                                     .branch = commit->branch,
+                                     .rows = commit->rows,
+                                     .message = kept};
+    const unsigned nodes = commit_index_add(&memtable->commit_index, &memtable->region, copy);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
-    memtable_count_up(&memtable->charge, 64 + commit->message.length);
+    memtable_count_up(&memtable->charge,
+                      COMMIT_CHARGE + nodes * COMMIT_NODE_CHARGE + commit->message.length);
     atomic_store_explicit(&memtable->last_version, commit->version, memory_order_release);
 }
 

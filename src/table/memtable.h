@@ -13,7 +13,7 @@
 #ifndef STRATA_TABLE_MEMTABLE_H
 #define STRATA_TABLE_MEMTABLE_H
 
-#include "core/region.h"
+#include "table/commit_index.h"
 #include "table/memtable_hash.h"
 #include "table/memtable_way.h"
 #include "table/source.h"
@@ -23,16 +23,7 @@ enum { MEMTABLE_HASHED_KEYS = 1024 };
 
 struct memtable_node; /* Private. */
 
-/* A commit, as the log of branches shows it. */
-struct memtable_commit {
-    uint64_t version;
-    int64_t time_us;
-    uint64_t branch;
-    uint64_t rows;
-    struct bytes message; /* In the arena. */
-};
-
-enum { MEMTABLE_COMMITS_PER_BLOCK = 128 };
+enum { MEMTABLE_COMMITS_PER_BLOCK = 96 };
 
 /* Newest block first. Entries [0, count) are complete once `count` says so. */
 struct memtable_commits {
@@ -51,12 +42,13 @@ struct memtable {
     struct memtable_way way; /* Empty but in large ones with a hash table. */
     uint64_t key_count;      /* The writer's, as is the next. */
     bool grows;              /* The last row was of a new key: a guess at what the next will be. */
-    _Atomic uint64_t charge; /* Sum of row_charge, and 64 + message for each commit. */
+    _Atomic uint64_t charge; /* Sum of row_charge, and what commits are charged. */
     _Atomic uint64_t rows;
     _Atomic(struct memtable_commits *) commits;
-    uint64_t first_version;        /* Holds versions [first_version, last_version]; */
-    _Atomic uint64_t last_version; /* none while last_version < first_version. */
-    _Atomic size_t memory;         /* Bytes taken from the allocator. */
+    struct commit_index commit_index; /* The same by branch. */
+    uint64_t first_version;           /* Holds versions [first_version, last_version]; */
+    _Atomic uint64_t last_version;    /* none while last_version < first_version. */
+    _Atomic size_t memory;            /* Bytes taken from the allocator. */
     _Atomic uint32_t references;
 };
 
@@ -100,6 +92,9 @@ void memtable_insert(struct memtable *memtable, const struct row *row);
 
 /* Nothing will be inserted any more: gives back what was reserved. */
 void memtable_freeze(struct memtable *memtable);
+
+/* What a commit is charged, without its message, and a node of their index. */
+enum { COMMIT_CHARGE = 64, COMMIT_NODE_CHARGE = 128 };
 
 /* Copies the commit; it is the newest. Moves last_version. */
 void memtable_add_commit(struct memtable *memtable, const struct memtable_commit *commit);

@@ -8,6 +8,7 @@
 enum {
     SOURCE_KEYS_AHEAD = 8,     /* Whose first versions are fetched. */
     SOURCE_VERSIONS_AHEAD = 3, /* Whose newest versions are, where these are others. */
+    SOURCE_KEYS_PASSED = 16,   /* Without a version that is seen: then others have their turn. */
     SOURCE_ROW_SIZE = 192      /* Of most rows. */
 };
 
@@ -276,19 +277,21 @@ static strata_status memtable_source_previous(struct source *source)
     return source_show(self, self->first);
 }
 
-/* From the key at page.index, if `found`, to the first that has a version at or below `cap`. */
+/* From the key at page.index, if `found`, to the first that has a version at or below `cap`; or to one
+ * that has none, a few keys on. */
 static strata_status source_show_visible(struct memtable_source *self, bool found, uint64_t from)
 {
     uint64_t cap;
-    if (!source_cap(self, from, &cap))
+    if (!found || !source_cap(self, from, &cap))
         return source_show(self, NULL);
-    for (; found; found = source_next_key(self)) {
-        const struct memtable_node *node =
-            version_at(&self->memtable->region, source_newest(self), cap);
-        if (node != NULL)
-            return source_show(self, node);
+    for (unsigned passed = 0;; passed++) {
+        const struct memtable_node *newest = source_newest(self);
+        const struct memtable_node *node = version_at(&self->memtable->region, newest, cap);
+        if (node != NULL || passed == SOURCE_KEYS_PASSED)
+            return source_show(self, node != NULL ? node : newest);
+        if (!source_next_key(self))
+            return source_show(self, NULL);
     }
-    return source_show(self, NULL);
 }
 
 static strata_status memtable_source_seek_visible(struct source *source, struct bytes key,

@@ -258,6 +258,25 @@ static strata_status part_find_newest(const struct part_probe *probe, struct byt
     return part_find_by_index(part, key, UINT64_MAX, out);
 }
 
+/* Whether the row behind one of `key`, whose value is given, is another of it, as far as the frame
+ * tells: mostly it is not, and lies where that value ends. */
+static inline bool part_key_goes_on(const struct frame *frame, struct bytes key, struct bytes value)
+{
+    struct frame_row row;
+    assert(value.data > frame->bytes.data);
+    const size_t end = frame_aligned((size_t)(value.data + value.length - frame->bytes.data));
+    return end >= frame_rows_end(frame) || !frame_take_row_at_offset(frame, (uint32_t)end, &row) ||
+           part_key_equals(frame, row.suffix, key);
+}
+
+/* The same of the last row of the frame. */
+static inline bool part_key_goes_beyond(const struct frame *frame, struct bytes key)
+{
+    struct frame_row row;
+    return !frame_take_row_at(frame, frame->row_count - 1, &row) ||
+           part_key_equals(frame, row.suffix, key);
+}
+
 /* From the newest row of `key`, which is above `cap`, to the first one that is not; lets go of it if
  * there is none. Older rows lie behind it, mostly in the same frame. */
 static strata_status part_find_older(struct part *part, struct bytes key, uint64_t cap,
@@ -268,10 +287,18 @@ static strata_status part_find_older(struct part *part, struct bytes key, uint64
     const struct frame_loan loan = {.frame = out->frame, .pinned = out->pin != NULL};
     const struct frame *frame = &loan.frame->frame;
     const uint32_t unit = loan.frame->unit;
+    const struct bytes value = out->row.value;
     *out = (struct found_row){.found = false};
     strata_status status = STRATA_OK;
     unsigned index;
     struct frame_row row;
+    if (!part_key_goes_on(frame, key, value))
+        goto out;
+    if (cap < frame->base_from) { /* Nothing in the frame is as old. */
+        if (part_key_goes_beyond(frame, key))
+            status = part_find_by_index(part, key, cap, out);
+        goto out;
+    }
     TRY_OUT(part_fault(part, unit, frame_lower_bound(frame, key, cap, &index)));
     if (index == frame->row_count) {
         status = part_find_by_index(part, key, cap, out);

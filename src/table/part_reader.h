@@ -156,8 +156,8 @@ STRATA_CHECKED strata_status part_source_next(struct part_source *self);
 STRATA_CHECKED strata_status part_source_previous(struct part_source *self);
 void part_source_release(struct part_source *self);
 
-/* From a row to the one behind it, if that lies in the same frame, is of another key and has
- * `from` <= cap; otherwise, and where something is wrong, it is false and nothing has changed. */
+/* What next_visible does, as far as it comes in the same frame; false, and nothing has changed: not
+ * beyond the row it stands on, or something is wrong. */
 bool part_source_step(struct part_source *self, uint64_t cap);
 
 /* From a row: has memory fetched that the rows behind it lie in, as far as steps do not. */

@@ -8,6 +8,10 @@
 
 enum { PART_BYTES_AHEAD = 1024 };
 
+/* How many rows that are not seen a step passes, and how many versions of one key: then the others of
+ * the scan have their turn, or a jump is quicker. */
+enum { PART_ROWS_PASSED = 16, PART_VERSIONS_PASSED = 3, PART_ROWS_AHEAD = 6 };
+
 static void part_source_check(const struct part_source *self)
 {
     assert(self->key_capacity >= sizeof(self->key_near));
@@ -130,18 +134,49 @@ void part_source_fetch_rows(const struct part_source *self)
         prefetch(self->source.row.value.data + at);
 }
 
+/* Row `index` of the leaf, if there is one and its key has room. */
+static inline bool part_source_take(const struct part_source *self, const struct frame *frame,
+                                    unsigned index, struct frame_row *out)
+{
+    return index < frame->row_count && frame_take_row_at(frame, index, out) &&
+           out->suffix.length <= self->key_capacity - self->key_prefix_length;
+}
+
+/* From row `index`, which is above `cap`, to the first one that is not, or as far as that is quick. */
+static unsigned part_source_pass(const struct frame *frame, uint64_t cap, unsigned index)
+{
+    unsigned repeats = 0;
+    if (frame->heads == NULL)
+        return index;
+    for (unsigned passed = 0; passed < PART_ROWS_PASSED && index + 1 < frame->row_count; passed++) {
+        if (frame->heads[index + 1] == frame->heads[index] && ++repeats > PART_VERSIONS_PASSED)
+            break;
+        index++;
+        if (index + PART_ROWS_AHEAD < frame->row_count)
+            prefetch(frame_row_place(frame, index + PART_ROWS_AHEAD));
+        if (frame_row_from_checked(frame, frame_row_place(frame, index)) <= cap)
+            break;
+    }
+    return index;
+}
+
 bool part_source_step(struct part_source *self, uint64_t cap)
 {
     struct part_position *position = &self->position;
     assert(self->source.valid);
     assert(position->pin != NULL);
     const struct frame *frame = &position->pin->frame;
-    const unsigned index = position->index + 1;
+    const bool open = self->source.row.from > cap;
+    unsigned index = position->index + 1;
     struct frame_row row;
-    if (index >= frame->row_count || !frame_take_row_at(frame, index, &row) || row.from > cap ||
-        row.suffix.length > self->key_capacity - self->key_prefix_length ||
-        part_source_repeats(self, frame, index, row.suffix))
+    if (!part_source_take(self, frame, index, &row) ||
+        ((!open || row.from > cap) && part_source_repeats(self, frame, index, row.suffix)))
         return false;
+    if (row.from > cap) {
+        index = part_source_pass(frame, cap, index);
+        if (!part_source_take(self, frame, index, &row))
+            return false;
+    }
     position->index = index;
     part_source_copy(self, row.suffix, frame->bytes.data + frame->used);
     self->source.row =
@@ -231,7 +266,7 @@ static uint32_t part_source_rows_ahead(const struct part_source *self, uint32_t 
     return index - first;
 }
 
-/* Reads puts from row `first` of its leaf on, as long as they are such. */
+/* Reads puts from row `first` of its leaf on, as long as they are such and seen, in history too. */
 static void part_source_read_rows(const struct part_source *self, uint64_t floor, uint64_t cap,
                                   unsigned first, uint32_t most, struct part_rows *out)
 {
@@ -241,10 +276,16 @@ static void part_source_read_rows(const struct part_source *self, uint64_t floor
     out->suffix_bytes = 0;
     for (out->count = 0; out->count < most; out->count++) {
         const uint8_t *at = frame_row_place(frame, first + out->count);
-        if (*at != ROW_PUT)
+        bool ended = false;
+        if (*at == ROW_PUT) {
+            frame_put_checked(frame, at, &row);
+        } else if (*at == (ROW_PUT | FRAME_ROW_TO)) {
+            frame_row_checked(frame, at, &row);
+            ended = cap >= row.to;
+        } else {
             return;
-        frame_put_checked(frame, at, &row);
-        if (row.from > cap || row.from < floor || row.suffix.length > suffix_most)
+        }
+        if (ended || row.from > cap || row.from < floor || row.suffix.length > suffix_most)
             return;
         struct part_row *to = &out->rows[out->count];
         to->suffix = row.suffix.data;

@@ -251,16 +251,6 @@ static strata_status run_source_previous(struct source *source)
     return STRATA_OK;
 }
 
-/* Most keys of a live run have one row there, and most caps are above it. */
-static strata_status run_source_seek_visible(struct source *source, struct bytes key, uint64_t cap)
-{
-    const struct run_source *self = (const struct run_source *)source;
-    TRY(run_source_seek(source, key, cap));
-    if (!source->valid || source->row.from <= cap)
-        return STRATA_OK;
-    return source_seek_visible_by_rows(source, self->run->store->allocator, key, cap);
-}
-
 static bool run_source_look_ahead(struct source *source, struct bytes key, uint64_t cap)
 {
     struct run_source *self = (struct run_source *)source;
@@ -294,7 +284,7 @@ void run_source_init(struct run_source *source, struct run *run)
         .seek_before = run_source_seek_before,
         .next = run_source_next,
         .previous = run_source_previous,
-        .seek_visible = run_source_seek_visible,
+        .seek_visible = source_seek_visible_by_rows,
         .look_ahead = run_source_look_ahead,
         .next_visible = run_source_next_visible,
         .release = run_source_release,

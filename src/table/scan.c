@@ -1,6 +1,7 @@
 #include "table/scan.h"
 
 #include "core/memory.h"
+#include "core/plant.h"
 
 #include <assert.h>
 
@@ -269,11 +270,18 @@ static bool scan_note(const struct scan *scan, struct scan_source *self)
     if (head >= scan->end_head && scan->bounds.end.length > 0 &&
         (head > scan->end_head || bytes_compare(key, scan->bounds.end) >= 0))
         return false;
-    assert(row->from <= self->cap);
     const bool visible = row->from >= self->floor && (row->to == 0 || self->cap < row->to);
     self->head = head;
-    self->rank = visible ? row->from : 0;
+    self->rank = row->from > self->cap ? RANK_OPEN : visible ? row->from : 0;
+#if STRATA_PLANT == 30
+    self->rank = row->from > self->cap ? 0 : self->rank;
+#endif
     return true;
+}
+
+static inline bool scan_shows(const struct scan_source *self)
+{
+    return self->rank != 0 && self->rank != RANK_OPEN;
 }
 
 /* A source that has come to its end gives its place in the heap to the last one. */
@@ -371,7 +379,7 @@ static strata_status scan_settle(struct scan *scan)
 {
     scan->valid = false;
     while (scan->heap_count > 0) {
-        if (scan->heap[0]->rank != 0) {
+        if (scan_shows(scan->heap[0])) {
             TRY(scan_move_ties(scan));
             scan_take_row(scan);
             return STRATA_OK;
@@ -388,16 +396,16 @@ static strata_status scan_place(struct scan *scan, struct scan_source *self, str
 {
     struct source *source = &self->of.source;
     TRY(source_seek_visible(source, scan_target_of(scan, self), self->cap));
-    if (scan_note(scan, self)) {
-        /* The empty key is the library's. */
+    while (scan_note(scan, self)) {
         const struct bytes found = user_key_of(source);
-        if (found.length == 0 || (past && bytes_equal(found, key)))
-            TRY(source_next_visible(source, self->cap));
+        /* The empty key is the library's. */
+        if (found.length > 0 && !(past && bytes_equal(found, key))) {
+            scan->heap[scan->heap_count++] = self;
+            return STRATA_OK;
+        }
+        TRY(source_next_visible(source, self->cap));
     }
-    if (scan_note(scan, self))
-        scan->heap[scan->heap_count++] = self;
-    else
-        source_release(source);
+    source_release(source);
     return STRATA_OK;
 }
 
@@ -612,7 +620,7 @@ strata_status scan_next(struct scan *scan)
     bool leads;
     do
         TRY(scan_move(scan, &leads));
-    while (leads && scan->heap[0]->rank == 0);
+    while (leads && !scan_shows(scan->heap[0]));
     if (!leads)
         return scan_settle(scan);
     scan_take_row(scan);

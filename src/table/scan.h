@@ -28,6 +28,10 @@ struct scan_bounds {
     struct bytes end;
 };
 
+/* Of a source that has not come to a row below its cap yet: what it has of its present key is still
+ * open, so that it comes first within the key and moves on before anything of the key is shown. */
+#define RANK_OPEN UINT64_MAX
+
 /* Private. */
 struct scan_source {
     union {
@@ -43,7 +47,8 @@ struct scan_source {
     uint64_t cap;
     uint64_t floor;
     uint64_t head; /* The first eight bytes of its user key, as a number. */
-    uint64_t rank; /* `from` of its row, 0 if that is not visible. */
+    uint64_t
+        rank; /* `from` of its row, 0 if that is not visible, RANK_OPEN if it is above the cap. */
 };
 
 /* A scan over one tableset. It may outlive the set between calls: only close and release may be
@@ -58,7 +63,8 @@ struct scan {
     struct row row; /* The winner, deletions too; row.key is the user key. Until the next move. */
 
     /* Private. Going forward, each source in the heap stands on the newest row that it sees of its
-     * present key; heap[0] is the one to show, and all others lie behind its key. */
+     * present key, or on one above its cap; heap[0] is the one to show, and all others lie behind its
+     * key. */
     struct scan_source *sources;
     struct scan_source **heap; /* Least key first, newest first within a key. */
     uint32_t source_count;

@@ -47,32 +47,17 @@ static strata_status source_jump(struct source *source, const strata_allocator *
     return status;
 }
 
-/* From the newest row of some key, or a later one, to the first with `from` <= cap at or behind it,
- * whatever its key. */
-static strata_status source_settle_visible(struct source *source, const strata_allocator *allocator,
-                                           uint64_t cap)
+strata_status source_seek_visible_by_rows(struct source *source, struct bytes key, uint64_t cap)
 {
-    unsigned steps = 0;
-    while (source->valid && source->row.from > cap) {
-        if (++steps % SOURCE_STEPS_BEFORE_JUMP == 0)
-            TRY(source_jump(source, allocator, cap));
-        else
-            TRY(source_next(source));
-    }
-    return STRATA_OK;
-}
-
-strata_status source_seek_visible_by_rows(struct source *source, const strata_allocator *allocator,
-                                          struct bytes key, uint64_t cap)
-{
-    TRY(source_seek(source, key, cap));
-    return source_settle_visible(source, allocator, cap);
+    return source_seek(source, key, cap);
 }
 
 strata_status source_next_visible_by_rows(struct source *source, const strata_allocator *allocator,
                                           uint64_t cap)
 {
     assert(source->valid);
+    if (source->row.from > cap)
+        return source_jump(source, allocator, cap);
     struct source_key key;
     strata_status status = source_key_keep(&key, allocator, source->row.key);
     unsigned steps = 0;
@@ -83,6 +68,5 @@ strata_status source_next_visible_by_rows(struct source *source, const strata_al
             status = source_next(source);
     }
     source_key_drop(&key);
-    TRY(status);
-    return source_settle_visible(source, allocator, cap);
+    return status;
 }

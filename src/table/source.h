@@ -16,14 +16,17 @@ struct source_class {
     /* From a valid position to the row after, or before. */
     strata_status (*next)(struct source *source);
     strata_status (*previous)(struct source *source);
-    /* To the newest row with `from` <= cap of the first key, at or after `key`, that has one. This and
-     * the next are NULL in sources that scans never see. */
+    /* On its way to the newest row with `from` <= cap of the first key, at or after `key`, that has
+     * one: to that row, or to one above the cap before it, which leaves the rest to the next call. So
+     * no call takes long, however many rows are not seen. This and the next are NULL in sources that
+     * scans never see. */
     strata_status (*seek_visible)(struct source *source, struct bytes key, uint64_t cap);
     /* Goes a step of that seek, if that asks for memory which the next step has to wait for, so that
      * many sources wait together; returns whether there is another. The seek itself follows before
      * any other move, or the release. NULL: no such steps. */
     bool (*look_ahead)(struct source *source, struct bytes key, uint64_t cap);
-    /* The same as seek_visible, of the first key behind the one whose row it stands on. */
+    /* The same as seek_visible, of the first key behind the one whose row it stands on; from a row
+     * above the cap it goes on behind that row alone, and always moves. */
     strata_status (*next_visible)(struct source *source, uint64_t cap);
     /* Lets go of what it holds. Fine at any time, also twice. */
     void (*release)(struct source *source);
@@ -76,9 +79,8 @@ STRATA_CHECKED static inline strata_status source_next_visible(struct source *so
 
 /* The two above made of the others, for classes that have nothing quicker. `allocator` is for copies
  * of long keys. */
-STRATA_CHECKED strata_status source_seek_visible_by_rows(struct source *source,
-                                                         const strata_allocator *allocator,
-                                                         struct bytes key, uint64_t cap);
+STRATA_CHECKED strata_status source_seek_visible_by_rows(struct source *source, struct bytes key,
+                                                         uint64_t cap);
 STRATA_CHECKED strata_status source_next_visible_by_rows(struct source *source,
                                                          const strata_allocator *allocator,
                                                          uint64_t cap);

@@ -115,6 +115,42 @@ static void search_finds_what_a_linear_one_would(void **state)
     }
 }
 
+/* Versions of one key between others, in even steps and in steps that a guess by them goes wrong on. */
+static void versions_are_found_however_far_they_lie_apart(void **state)
+{
+    (void)state;
+    enum { ROWS = 60, FIRST = 3, END = 56 };
+    for (unsigned shape = 0; shape < 5; shape++) {
+        struct row rows[ROWS];
+        uint8_t keys[ROWS][KEY_PREFIX_SIZE + 8];
+        for (unsigned i = 0; i < ROWS; i++) {
+            const unsigned left = ROWS - i;
+            const uint64_t steps[] = {left, UINT64_C(1) << left, UINT64_MAX - i, 7 + left * left,
+                                      i == FIRST ? UINT64_MAX : left};
+            memset(keys[i], 1, sizeof(keys[i]));
+            keys[i][sizeof(keys[i]) - 1] = (uint8_t)(i < FIRST ? i : i < END ? FIRST : i);
+            rows[i] = (struct row){
+                .key = bytes_of(keys[i], sizeof(keys[i])), .from = steps[shape], .kind = ROW_PUT};
+        }
+        const struct sample sample = {.rows = rows, .count = ROWS};
+        struct buffer out;
+        struct frame frame;
+        buffer_init(&out, &heap);
+        assert_int_equal(fill_frame(&sample, &out), ROWS);
+        assert_int_equal(frame_open(buffer_view(&out), UNIT, SEED, &frame), STRATA_OK);
+        frame_add_heads(&frame, heads_memory);
+        assert_ptr_equal(frame.heads, heads_memory);
+        for (unsigned i = 0; i < ROWS; i++) {
+            for (uint64_t step = 0; step < 3; step++)
+                assert_search(&frame, rows, rows[i].key, rows[i].from + step - 1);
+            assert_search(&frame, rows, rows[i].key, 0);
+            assert_search(&frame, rows, rows[i].key, UINT64_MAX);
+            assert_search(&frame, rows, rows[i].key, rows[i].from / 2);
+        }
+        buffer_release(&out);
+    }
+}
+
 /* Keys of up to 44 bytes behind the same storage prefix: `kind` 0 and 2 lie before and behind all of 1,
  * which begin alike. */
 static struct bytes stem_key(struct random *random, unsigned kind, unsigned stem, uint8_t *to)
@@ -568,6 +604,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(search_finds_what_a_linear_one_would),
+        cmocka_unit_test(versions_are_found_however_far_they_lie_apart),
         cmocka_unit_test(heads_tell_keys_apart_though_a_few_are_of_other_kinds),
         cmocka_unit_test(every_changed_or_missing_byte_is_noticed),
         cmocka_unit_test(sealed_bytes_of_an_enemy_are_read_within_bounds),

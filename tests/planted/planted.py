@@ -71,6 +71,8 @@ MEANINGS = {
     21: "what a fork inherits is collected without the last commit of its ancestors",
     22: "a merge forgets the last row of a stretch of one source",
     27: "who reads in order misses keys that are on their way into a memtable's tree",
+    30: "a scan shows a key before every source that may have a newer row of it has been asked",
+    31: "the log of a branch loses the commits that a jump passes",
     35: "whoever waited for a sync that failed syncs once more",
     36: "a sync is said to cover what was appended while it ran",
 }

@@ -1,5 +1,7 @@
 #include "storage/storage_fixture.h"
 
+#include <stdio.h>
+
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -180,6 +182,75 @@ static void a_fork_below_its_parents_beginning_sees_the_grandparent(void **state
     fixture_leave_branch(fixture, child);
 }
 
+static strata_status fork_head(struct fixture *fixture, const char *from, const char *name)
+{
+    return storage_branch_fork_head(&fixture->storage, &fixture->reader, from, name, NULL);
+}
+
+/* What a fork by name has to look up: frames, with everything in memory, and nodes of branches. */
+static uint64_t frames_of_fork(struct fixture *fixture, const char *from, const char *name)
+{
+    const uint64_t before = cache_hits(&fixture->storage.store->cache);
+    const uint32_t nodes = fixture->storage.store->branches.count;
+    assert_int_equal(fork_head(fixture, from, name), STRATA_OK);
+    assert_int_equal(fixture->storage.store->branches.count, nodes);
+    return cache_hits(&fixture->storage.store->cache) - before;
+}
+
+static void a_fork_costs_the_same_however_deep_it_is(void **state)
+{
+    enum { DEPTH = 400, FRAMES_MAX = 24 };
+    (void)state;
+    struct fixture fixture;
+    fixture_create_sized(&fixture, 64 << 20);
+    struct storage_space *space = &fixture.storage.default_space;
+    const uint64_t head = fixture_put(&fixture, fixture.main_branch, space, "a", "1");
+    char from[16] = "main", name[16];
+    for (unsigned depth = 0; depth < DEPTH; depth++) {
+        snprintf(name, sizeof(name), "level-%u", depth);
+        assert_int_equal(fork_head(&fixture, from, name), STRATA_OK);
+        memcpy(from, name, sizeof(from));
+    }
+    fixture_flush(&fixture);
+    (void)frames_of_fork(&fixture, "level-1", "warm-1");
+    (void)frames_of_fork(&fixture, name, "warm-2");
+    assert_true(frames_of_fork(&fixture, "level-1", "shallow") <= FRAMES_MAX);
+    assert_true(frames_of_fork(&fixture, name, "deep") <= FRAMES_MAX);
+    struct branch *deep = fixture_branch(&fixture, "deep");
+    assert_true(deep->cap == head);
+    const struct storage_view view = fixture_head(&fixture, deep);
+    assert_string_equal(fixture_get(&fixture, &view, space, "a"), "1");
+    fixture_leave_branch(&fixture, deep);
+    fixture_destroy(&fixture);
+}
+
+static void a_fork_by_name_is_one_of_the_newest_state(void **state)
+{
+    struct fixture *fixture = *state;
+    struct storage_space *space = &fixture->storage.default_space;
+    assert_int_equal(fork_head(fixture, "main", "of nothing"), STRATA_OK);
+    const uint64_t first = fixture_put(fixture, fixture->main_branch, space, "a", "1");
+    assert_int_equal(fork_head(fixture, "main", "child"), STRATA_OK);
+    assert_int_equal(fork_head(fixture, "child", "quiet"), STRATA_OK);
+    struct branch *child = fixture_branch(fixture, "child");
+    const uint64_t second = fixture_put(fixture, child, space, "a", "2");
+    assert_int_equal(fork_head(fixture, "child", "later"), STRATA_OK);
+    const struct {
+        const char *name;
+        uint64_t cap;
+    } expected[] = {{"of nothing", 0}, {"child", first}, {"quiet", first}, {"later", second}};
+    for (size_t i = 0; i < 4; i++) {
+        struct branch *branch = fixture_branch(fixture, expected[i].name);
+        assert_true(branch->cap == expected[i].cap);
+        fixture_leave_branch(fixture, branch);
+    }
+    fixture_leave_branch(fixture, child);
+    assert_int_equal(fork_head(fixture, "child", "later"), STRATA_EXISTS);
+    assert_int_equal(fork_head(fixture, "nobody", "fork"), STRATA_NOT_FOUND);
+    assert_int_equal(delete_branch(fixture, "child"), STRATA_OK);
+    assert_int_equal(fork_head(fixture, "child", "fork"), STRATA_NOT_FOUND);
+}
+
 static void handles_outlive_names(void **state)
 {
     struct fixture *fixture = *state;
@@ -258,6 +329,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_fork_starts_where_it_was_told_to, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fork_below_its_parents_beginning_sees_the_grandparent,
                                         set_up, tear_down),
+        cmocka_unit_test(a_fork_costs_the_same_however_deep_it_is),
+        cmocka_unit_test_setup_teardown(a_fork_by_name_is_one_of_the_newest_state, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(handles_outlive_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(spaces_are_listed_where_they_have_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(out_of_memory_changes_no_branch, set_up, tear_down),

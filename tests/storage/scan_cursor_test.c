@@ -1,5 +1,7 @@
 #include "storage/storage_fixture.h"
 
+#include <stdio.h>
+
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -225,6 +227,58 @@ static void out_of_memory_a_scan_can_go_on_later(void **state)
     fixture_leave_branch(fixture, child);
 }
 
+/* What the scans of a fork look up for ten rows, when its parent has written `keys` keys twice. */
+static uint64_t frames_of_ten_rows(unsigned keys, bool flushed_between)
+{
+    struct fixture fixture;
+    fixture_create_sized(&fixture, 64 << 20);
+    struct storage_space *space = &fixture.storage.default_space;
+    struct branch *child = NULL;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < keys; i++) {
+            char key[16];
+            snprintf(key, sizeof(key), "%06u", i);
+            fixture_put(&fixture, fixture.main_branch, space, key, round == 0 ? "old" : "new");
+        }
+        if (flushed_between || round == 1)
+            fixture_flush(&fixture);
+        if (round == 1)
+            break;
+        assert_int_equal(storage_branch_fork(&fixture.storage, &fixture.reader, fixture.main_branch,
+                                             UINT64_MAX, "child", NULL),
+                         STRATA_OK);
+        child = fixture_branch(&fixture, "child");
+    }
+    const struct storage_view view = fixture_head(&fixture, child);
+    uint64_t hits = 0;
+    for (unsigned turn = 0; turn < 2; turn++) { /* The second finds everything in memory. */
+        struct storage_scan scan;
+        open_scan(&fixture, &view, NULL, NULL, false, &scan);
+        const uint64_t before = cache_hits(&fixture.storage.store->cache);
+        for (unsigned i = 0; i < 10; i++) {
+            char key[16];
+            snprintf(key, sizeof(key), "%06u", i);
+            assert_string_equal(next(&fixture, &scan), key);
+            assert_true(bytes_equal(scan.row->value, text_bytes("old")));
+        }
+        hits = cache_hits(&fixture.storage.store->cache) - before;
+        storage_scan_release(&scan);
+    }
+    fixture_leave_branch(&fixture, child);
+    fixture_destroy(&fixture);
+    return hits;
+}
+
+static void a_scan_reads_no_more_however_much_the_parent_overwrote(void **state)
+{
+    (void)state;
+    for (unsigned flushed = 0; flushed < 2; flushed++) {
+        const uint64_t few = frames_of_ten_rows(1000, flushed == 1);
+        const uint64_t many = frames_of_ten_rows(30000, flushed == 1);
+        assert_true(many <= few + 8); /* A level of the index more. */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +286,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bounds_hold_whatever_is_sought, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_tables_may_change_between_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(own_writes_are_in_their_place, set_up, tear_down),
+        cmocka_unit_test(a_scan_reads_no_more_however_much_the_parent_overwrote),
         cmocka_unit_test_setup_teardown(a_deleted_space_ends_the_lineage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(out_of_memory_a_scan_can_go_on_later, set_up, tear_down),
     };

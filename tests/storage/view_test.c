@@ -1,5 +1,7 @@
 #include "storage/storage_fixture.h"
 
+#include <stdio.h>
+
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -270,11 +272,45 @@ static void reads_take_no_memory_once_warm(void **state)
     fixture_leave_branch(fixture, child);
 }
 
+/* Of a key of many versions, in history runs. */
+static void a_read_of_the_past_looks_at_few_frames(void **state)
+{
+    enum { VERSIONS = 20000, FRAMES_MAX = 12 };
+    (void)state;
+    struct fixture fixture;
+    fixture_create_sized(&fixture, 64 << 20);
+    struct storage_space *space = default_space(&fixture);
+    char value[16];
+    fixture_put(&fixture, fixture.main_branch, space, "a", "before");
+    const uint64_t first = fixture_head(&fixture, fixture.main_branch).version + 1;
+    for (unsigned i = 0; i < VERSIONS; i++) {
+        snprintf(value, sizeof(value), "%u", i);
+        fixture_put(&fixture, fixture.main_branch, space, "b", value);
+    }
+    fixture_put(&fixture, fixture.main_branch, space, "c", "behind");
+    fixture_compact(&fixture);
+    struct storage_view view = fixture_head(&fixture, fixture.main_branch);
+    for (unsigned round = 0; round < 2; round++) { /* The second finds all in memory. */
+        for (unsigned i = 0; i < VERSIONS; i += 61) {
+            const uint64_t before = cache_hits(&fixture.storage.store->cache);
+            view.version = first + i;
+            snprintf(value, sizeof(value), "%u", i);
+            assert_string_equal(fixture_get(&fixture, &view, space, "b"), value);
+            assert_true(round == 0 ||
+                        cache_hits(&fixture.storage.store->cache) - before <= FRAMES_MAX);
+        }
+    }
+    view.version = first - 1;
+    assert_null(fixture_get(&fixture, &view, space, "b"));
+    fixture_destroy(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_view_shows_the_version_it_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_nearest_branch_decides, set_up, tear_down),
+        cmocka_unit_test(a_read_of_the_past_looks_at_few_frames),
         cmocka_unit_test_setup_teardown(a_deleted_space_hides_what_came_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_deletion_of_the_default_space_survives_reopening,
                                         set_up, tear_down),

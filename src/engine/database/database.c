@@ -172,10 +172,14 @@ strata_status database_fork(strata *db, const strata_point *from, const char *na
     struct store_reader reader;
     struct point_target target = {.branch = NULL};
     TRY(store_reader_open(db->storage.store, "", &reader));
+    if (point_is_head(from))
+        return branch_changed(
+            db, &reader,
+            storage_branch_fork_head(&db->storage, &reader, point_branch(from), name, message));
     strata_status status = point_find(&db->storage, &reader, from, &target);
     if (status == STRATA_OK)
-        status = storage_branch_fork(&db->storage, &reader, target.branch,
-                                     target.head ? UINT64_MAX : target.version, name, message);
+        status = storage_branch_fork(&db->storage, &reader, target.branch, target.version, name,
+                                     message);
     if (target.branch != NULL)
         storage_branch_close(&db->storage, target.branch);
     return branch_changed(db, &reader, status);

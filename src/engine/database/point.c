@@ -48,14 +48,23 @@ strata_status point_settle(struct storage *storage, struct store_reader *reader,
     return point_find_commit(storage, reader, target->version, INT64_MAX, target);
 }
 
+const char *point_branch(const strata_point *point)
+{
+    return point->branch != NULL ? point->branch : "main";
+}
+
+bool point_is_head(const strata_point *point)
+{
+    return point->tag == NULL && point->version == 0 && point->time_us == 0;
+}
+
 strata_status point_find(struct storage *storage, struct store_reader *reader,
                          const strata_point *point, struct point_target *out)
 {
     struct point_target target = {.branch = NULL};
     if (point->tag != NULL)
         return failure(STRATA_NOT_FOUND, "there is no such tag");
-    TRY(storage_branch_open(storage, reader, point->branch != NULL ? point->branch : "main",
-                            &target.branch));
+    TRY(storage_branch_open(storage, reader, point_branch(point), &target.branch));
     const strata_status status = point_find_moment(storage, reader, point, &target);
     if (status != STRATA_OK) {
         storage_branch_close(storage, target.branch);

@@ -13,6 +13,10 @@ struct point_target {
     int64_t as_of_us; /* When rows have expired by: the time named, else time_us. */
 };
 
+/* The name of its branch, "main" if it names none; whether it means the newest state of that. */
+const char *point_branch(const strata_point *point);
+bool point_is_head(const strata_point *point);
+
 /* STRATA_NOT_FOUND: no such branch or tag; STRATA_HISTORY_UNAVAILABLE: beyond the newest commit. */
 STRATA_CHECKED strata_status point_find(struct storage *storage, struct store_reader *reader,
                                         const strata_point *point, struct point_target *out);
