@@ -3,6 +3,8 @@
 #include "core/memory.h"
 
 #include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,21 +48,42 @@ static void raise_peak(struct memory *memory, size_t live_bytes)
         continue;
 }
 
+static void count_less(struct memory *memory, size_t size)
+{
+    (void)atomic_fetch_sub_explicit(&memory->live_bytes, size, memory_order_relaxed);
+}
+
+/* Counts `size` more bytes, unless that would be too many. */
+static bool count_more(struct memory *memory, size_t size, size_t *live_out)
+{
+    const size_t before =
+        atomic_fetch_add_explicit(&memory->live_bytes, size, memory_order_relaxed);
+    *live_out = before + size;
+    if (before + size <= memory->live_bytes_max)
+        return true;
+    count_less(memory, size);
+    return false;
+}
+
 static void *counted_resize(void *context, void *block, size_t old_size, size_t new_size)
 {
     struct memory *memory = context;
+    const size_t more = new_size > old_size ? new_size - old_size : 0;
+    size_t live_bytes = 0;
     assert(block != NULL || old_size == 0);
     assert(block == NULL || old_size > 0);
 
-    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
-    if (resized == NULL && new_size > 0)
+    if (more > 0 && !count_more(memory, more, &live_bytes))
         return NULL;
-    /* One addition, also of a negative difference: unsigned arithmetic wraps. */
-    const size_t change = new_size - old_size;
-    const size_t before =
-        atomic_fetch_add_explicit(&memory->live_bytes, change, memory_order_relaxed);
-    if (new_size > old_size)
-        raise_peak(memory, before + change);
+    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
+    if (resized == NULL && new_size > 0) {
+        count_less(memory, more);
+        return NULL;
+    }
+    if (more > 0)
+        raise_peak(memory, live_bytes);
+    else
+        count_less(memory, old_size - new_size);
     return resized;
 }
 
@@ -71,6 +94,7 @@ void memory_init(struct memory *memory, const strata_allocator *base)
 
     memory->allocator = (strata_allocator){.context = memory, .resize = counted_resize};
     memory->base = base != NULL ? *base : (strata_allocator){.resize = system_resize};
+    memory->live_bytes_max = SIZE_MAX;
     atomic_init(&memory->live_bytes, 0);
     atomic_init(&memory->peak_bytes, 0);
 }

@@ -8,10 +8,12 @@
 #include <stddef.h>
 
 /* Counts what is allocated through `allocator`, which forwards to `base`.
- * Invariant: live_bytes is the sum of the sizes asked for and not freed; peak_bytes its maximum. */
+ * Invariant: live_bytes is the sum of the sizes asked for and not freed; peak_bytes its maximum. What
+ * would make it more than live_bytes_max is refused; a request on its way counts already. */
 struct memory {
     strata_allocator allocator; /* Give this to constructors. */
     strata_allocator base;
+    size_t live_bytes_max; /* SIZE_MAX, until it is set before the memory is shared. */
     _Atomic size_t live_bytes;
     _Atomic size_t peak_bytes;
 };

@@ -167,6 +167,7 @@ static strata_status store_create_parts(struct store *store)
     mutex_init(&store->publish_lock);
     mutex_init(&store->jobs_lock);
     mutex_init(&store->readers_lock);
+    mutex_init(&store->value_lock);
     condition_init(&store->jobs_changed);
     tables_init(&store->tables, allocator, &store->epochs, &store->garbage);
     branches_init(&store->branches, allocator, &store->cache, &store->tables,
@@ -357,6 +358,9 @@ strata_status store_open(const struct store_options *options, struct store **out
     store->process = process_generation();
     store->random.state = options->seed != 0 ? options->seed : random_system_seed();
     profile_fill(&store->profile, options->memory_budget);
+    atomic_store(&store->merge_sources, store->profile.merge_sources_max);
+    if (!options->cache) /* Which keeps all data on the heap. */
+        store->memory.live_bytes_max = store->profile.heap_bytes_max;
     strata_status status = store_create_parts(store);
     if (status == STRATA_OK)
         status = open_backend(store);

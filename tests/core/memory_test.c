@@ -59,6 +59,27 @@ static void a_refused_request_counts_nothing(void **state)
     test_heap_assert_empty(&counted);
 }
 
+static void more_than_the_most_is_refused(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    memory.live_bytes_max = 100;
+    void *block = allocate(&memory.allocator, 90);
+    assert_null(allocate(&memory.allocator, 11));
+    assert_null(memory.allocator.resize(memory.allocator.context, block, 90, 101));
+    assert_int_equal(memory.live_bytes, 90);
+    assert_int_equal(memory.peak_bytes, 90);
+    assert_int_equal(counted.bytes_peak, 90);
+    block = memory.allocator.resize(memory.allocator.context, block, 90, 100);
+    assert_non_null(block);
+    block = memory.allocator.resize(memory.allocator.context, block, 100, 20);
+    release(&memory.allocator, block, 20);
+    test_heap_assert_empty(&counted);
+}
+
 static void zeroed_memory_is_zero(void **state)
 {
     (void)state;
@@ -119,6 +140,7 @@ int main(void)
         cmocka_unit_test(counts_are_the_sizes_asked_for),
         cmocka_unit_test(every_byte_comes_from_the_base),
         cmocka_unit_test(a_refused_request_counts_nothing),
+        cmocka_unit_test(more_than_the_most_is_refused),
         cmocka_unit_test(zeroed_memory_is_zero),
         cmocka_unit_test(text_is_copied_with_its_end),
         cmocka_unit_test(releasing_nothing_is_fine),
