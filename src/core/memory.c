@@ -11,7 +11,30 @@
 
 /* What is as large as a huge page is asked to lie in such: an access at random into a memory of 4 KiB
  * pages waits twice, for the page's address first. */
-enum { HUGE_PAGE_SIZE = 2 << 20 };
+enum { HUGE_PAGE_SIZE = 2 << 20, MAPPED_SIZE_MIN = 128 << 10 };
+
+/* The context of an allocator that maps blocks of MAPPED_SIZE_MIN and more. */
+static const char maps_large_blocks;
+
+static bool system_maps(const void *context, size_t size)
+{
+#ifdef MAP_ANONYMOUS
+    return context == &maps_large_blocks && size >= MAPPED_SIZE_MIN && size < HUGE_PAGE_SIZE;
+#else
+    (void)context, (void)size;
+    return false;
+#endif
+}
+
+static void *system_map(size_t size)
+{
+#ifdef MAP_ANONYMOUS
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? NULL : block;
+#else
+    return malloc(size);
+#endif
+}
 
 static void *system_allocate(size_t size)
 {
@@ -29,14 +52,23 @@ static void *system_allocate(size_t size)
 
 static void *system_resize(void *context, void *block, size_t old_size, size_t new_size)
 {
-    (void)context;
-    (void)old_size;
-    if (block == NULL && new_size > 0)
-        return system_allocate(new_size);
-    if (new_size > 0)
+    const bool was_mapped = system_maps(context, old_size);
+    const bool is_mapped = system_maps(context, new_size);
+    void *resized = NULL;
+    if (block != NULL && new_size > 0 && !was_mapped && !is_mapped)
         return realloc(block, new_size);
-    free(block);
-    return NULL;
+    if (new_size > 0) {
+        resized = is_mapped ? system_map(new_size) : system_allocate(new_size);
+        if (resized == NULL)
+            return NULL;
+        if (block != NULL)
+            memcpy(resized, block, old_size < new_size ? old_size : new_size);
+    }
+    if (was_mapped && block != NULL)
+        (void)munmap(block, old_size);
+    else
+        free(block);
+    return resized;
 }
 
 static void raise_peak(struct memory *memory, size_t live_bytes)
@@ -97,6 +129,13 @@ void memory_init(struct memory *memory, const strata_allocator *base)
     memory->live_bytes_max = SIZE_MAX;
     atomic_init(&memory->live_bytes, 0);
     atomic_init(&memory->peak_bytes, 0);
+}
+
+void memory_map_large_blocks(struct memory *memory)
+{
+    assert(atomic_load(&memory->live_bytes) == 0);
+    if (memory->base.resize == system_resize)
+        memory->base.context = (void *)(uintptr_t)&maps_large_blocks;
 }
 
 void *allocate(const strata_allocator *allocator, size_t size)

@@ -21,6 +21,11 @@ struct memory {
 /* `base` NULL: the C library's heap. `memory` must not move afterwards. */
 void memory_init(struct memory *memory, const strata_allocator *base);
 
+/* For small machines: blocks of 128 KiB and more of the C library's heap are mapped, and gone when they are
+ * freed. A heap keeps them: what lies below another block cannot be given back, and each thread has a heap
+ * of its own. Each block costs two calls of the system and its page faults. Before the first block. */
+void memory_map_large_blocks(struct memory *memory);
+
 /* NULL when out of memory, without a failure message. `size` > 0. Not zeroed. */
 void *allocate(const strata_allocator *allocator, size_t size);
 
