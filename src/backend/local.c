@@ -133,6 +133,11 @@ static int open_regular(struct local_root *root, const struct local_name *name, 
     else if (error == 0 && !S_ISREG(attributes.st_mode))
         error = S_ISDIR(attributes.st_mode) ? EISDIR : ENODEV;
     if (error == 0) {
+        /* Reads come here and there, or in large pieces: more than is asked for would be read in vain.
+         * A wish: what the system says to it makes no difference. */
+#ifdef POSIX_FADV_RANDOM
+        (void)posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM);
+#endif
         *size_out = (uint64_t)attributes.st_size;
         return file;
     }

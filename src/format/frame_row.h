@@ -243,6 +243,27 @@ static inline void frame_row_checked(const struct frame *frame, const uint8_t *a
     out->value = bytes_of(at + suffix_length, (size_t)value_length);
 }
 
+/* The same of a put that neither ends nor expires, whose first byte is ROW_PUT; nothing else of `out` is
+ * set. */
+static inline void frame_put_checked(const struct frame *frame, const uint8_t *at,
+                                     struct frame_row *out)
+{
+    uint64_t suffix_length = at[1], value_length = at[2], from_delta, time_delta;
+    assert(frame->heads != NULL && at[0] == ROW_PUT);
+    if (suffix_length < 0x80 && value_length < 0x80) {
+        at += 3;
+    } else {
+        at = frame_read_varint_checked(at + 1, &suffix_length);
+        at = frame_read_varint_checked(at, &value_length);
+    }
+    at = frame_read_varint_checked(at, &from_delta);
+    at = frame_read_varint_checked(at, &time_delta);
+    out->from = frame->base_from + from_delta;
+    out->time_us = (int64_t)((uint64_t)frame->base_time + time_delta);
+    out->suffix = bytes_of(at, (size_t)suffix_length);
+    out->value = bytes_of(at + suffix_length, (size_t)value_length);
+}
+
 /* Where row `index` of a frame with heads begins. */
 static inline const uint8_t *frame_row_place(const struct frame *frame, unsigned index)
 {
@@ -275,18 +296,17 @@ static inline bool frame_take_row_at_offset(const struct frame *frame, uint32_t 
            frame_take_row(frame, &fields, out);
 }
 
-/* What the header of a frame of rows says, without its units: of bytes that frame_open has checked. */
-static inline struct frame frame_checked(const uint8_t *header)
+/* What the header of a frame of rows says, of bytes that frame_open has checked: what reading a row by
+ * its offset takes, and no more. */
+static inline void frame_checked(const uint8_t *header, struct frame *out)
 {
-    return (struct frame){
-        .bytes = {.data = header},
-        .prefix = bytes_of(header + FRAME_HEADER_SIZE, load_u16(header + 18)),
-        .base_from = load_u64(header + 24),
-        .base_time = (int64_t)load_u64(header + 32),
-        .used = load_u32(header + 12),
-        .row_count = load_u16(header + 16),
-        .kind = header[8],
-    };
+    out->bytes.data = header;
+    out->prefix = bytes_of(header + FRAME_HEADER_SIZE, load_u16(header + 18));
+    out->base_from = load_u64(header + 24);
+    out->base_time = (int64_t)load_u64(header + 32);
+    out->used = load_u32(header + 12);
+    out->row_count = load_u16(header + 16);
+    out->kind = header[8];
 }
 
 #endif

@@ -252,6 +252,11 @@ static strata_status merge_begin(struct store *store, struct job *job, struct ep
         return STRATA_OK;
     options.runs = job->inputs;
     options.run_count = job->input_count;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < job->input_count; i++)
+        bytes += job->inputs[i]->bytes;
+    if (bytes > cache_bytes_max(&store->cache))
+        options.output = &store->output_beyond;
     store->policy_known = false;
     job->running = true;
     return rewrite_open(&job->rewrite, store->memory_allocator, &options);

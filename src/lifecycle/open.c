@@ -155,6 +155,8 @@ static void store_set_output(struct store *store)
         .number_context = store,
         .take_number = store_take_number,
     };
+    store->output_beyond = store->output;
+    store->output_beyond.part.frame_size = store->profile.frame_size_beyond;
     store->policy =
         (struct rewrite_policy){.context = store, .keeps = store_keeps, .inherits = store_inherits};
     store->part_store = (struct part_store){

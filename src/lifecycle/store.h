@@ -31,7 +31,8 @@ struct profile {
     size_t heap_bytes_max;   /* Of all: more is refused. */
     size_t shared_bytes_max; /* Of all: with more the cache gives way. */
     uint32_t unit_size;
-    uint32_t frame_size; /* Of the frames of parts, about. */
+    uint32_t frame_size;        /* Of the frames of parts, about, */
+    uint32_t frame_size_beyond; /* and of those of runs larger than the cache. */
     bool with_buckets;
     uint64_t part_bytes_max;
     uint64_t part_memory_max; /* While one is written, of what grows with it. */
@@ -120,6 +121,7 @@ struct store {
     bool logged; /* `wal` is started. */
     struct manifests manifests;
     struct output_options output;
+    struct output_options output_beyond; /* Of merges of more than the cache can hold. */
     strata_report report;
 
     /* What merges may drop: the answers about the branch asked for last. See policy.c. */

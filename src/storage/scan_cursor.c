@@ -170,10 +170,9 @@ static strata_status cursor_seek(struct storage_scan *scan, struct bytes key, bo
     return cursor_settle(scan);
 }
 
-strata_status storage_scan_reserve(struct storage_scan *scan, struct bytes key)
+strata_status storage_scan_reserve(struct storage_scan *scan, size_t size)
 {
-    return key.length <= scan->position.capacity ? STRATA_OK
-                                                 : buffer_reserve(&scan->position, key.length);
+    return size <= scan->position.capacity ? STRATA_OK : buffer_reserve(&scan->position, size);
 }
 
 void storage_scan_note(struct storage_scan *scan, struct bytes key)
@@ -187,7 +186,7 @@ void storage_scan_note(struct storage_scan *scan, struct bytes key)
 
 static strata_status cursor_note(struct storage_scan *scan, struct bytes key)
 {
-    TRY(storage_scan_reserve(scan, key));
+    TRY(storage_scan_reserve(scan, key.length));
     storage_scan_note(scan, key);
     return STRATA_OK;
 }
@@ -240,6 +239,16 @@ strata_status storage_scan_step(struct storage_scan *scan)
     assert(scan->valid);
     assert(scan->open);
     return cursor_end_move(scan, cursor_step(scan));
+}
+
+void storage_scan_rows(struct storage_scan *scan, uint32_t most, struct part_rows *out,
+                       struct bytes *prefix)
+{
+    assert(scan->valid);
+    assert(scan->open);
+    scan_next_rows(&scan->scan, most, out);
+    if (out->count > 0)
+        *prefix = bytes_after(out->leaf->frame.prefix, KEY_PREFIX_SIZE);
 }
 
 void storage_scan_go_back(struct storage_scan *scan, struct bytes key)

@@ -164,8 +164,14 @@ STRATA_CHECKED strata_status storage_scan_next(struct storage_scan *scan);
  * row that it keeps, and before the leave, also after a failure, notes the last. */
 STRATA_CHECKED strata_status storage_scan_step(struct storage_scan *scan);
 
-/* Makes sure that noting `key` cannot fail. */
-STRATA_CHECKED strata_status storage_scan_reserve(struct storage_scan *scan, struct bytes key);
+/* As storage_scan_step, over rows of one leaf up to `most` <= PART_ROWS_MAX, where they can be had at
+ * once; none: that one goes on. `*prefix` is what all their user keys begin with. The leaf stays while
+ * the scan stands on one of them, and longer with a pin of one's own. */
+void storage_scan_rows(struct storage_scan *scan, uint32_t most, struct part_rows *out,
+                       struct bytes *prefix);
+
+/* Makes sure that noting a key of `size` bytes cannot fail. */
+STRATA_CHECKED strata_status storage_scan_reserve(struct storage_scan *scan, size_t size);
 
 /* `key`, which there is room for, is that of the row shown last: what follows comes behind it. */
 void storage_scan_note(struct storage_scan *scan, struct bytes key);

@@ -152,6 +152,12 @@ void cache_forget(struct cache *cache, uint64_t part);
 /* Notes frames found without the cache's help. Where very many threads read, some are lost. */
 void cache_count_hits(struct cache *cache, uint32_t count);
 
+/* What it may hold, as it was made. */
+static inline size_t cache_bytes_max(const struct cache *cache)
+{
+    return cache->shard_bytes_max * cache->shard_count;
+}
+
 uint64_t cache_hits(const struct cache *cache);
 uint64_t cache_misses(const struct cache *cache);
 uint64_t cache_pinned_bytes(const struct cache *cache);

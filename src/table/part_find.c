@@ -38,7 +38,8 @@ static inline bool part_key_equals(const struct frame *frame, struct bytes suffi
 /* Whether the buckets of a part, which is ready, are of use. */
 static inline bool part_has_buckets(const struct part *part)
 {
-    return part->bucket_count > 0 && part->frames.pages != NULL;
+    return part->bucket_count > 0 && part->frames.pages != NULL &&
+           !atomic_load_explicit(&part->by_index, memory_order_relaxed);
 }
 
 /* ---- as long as all is in memory ---- */
@@ -75,9 +76,10 @@ static inline enum part_answer part_look_at_place(struct part *part, uint32_t pl
         frame_map_use(&part->frames, unit, slot);
     struct cached_frame *cached = slot_frame(slot);
     const uint8_t *bytes = cached_frame_bytes(cached);
-    prefetch(bytes + row_place_offset(place) + CACHE_LINE_BYTES);
-    prefetch(bytes + row_place_offset(place) + 2 * CACHE_LINE_BYTES);
-    const struct frame frame = frame_checked(bytes);
+    for (unsigned line = 0; line < 3; line++)
+        prefetch(bytes + row_place_offset(place) + (size_t)line * CACHE_LINE_BYTES);
+    struct frame frame;
+    frame_checked(bytes, &frame);
     struct frame_row row;
     if (!frame_take_row_at_offset(&frame, row_place_offset(place), &row))
         return PART_UNSURE;

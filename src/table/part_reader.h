@@ -40,6 +40,7 @@ struct part {
     uint32_t leaf_units;      /* Of most leaves; a guess. */
     uint32_t leaf_heads_size; /* What the heads of a leaf take, about. */
     struct frame_map frames;  /* Of a large cache. */
+    _Atomic bool by_index;    /* Keys are looked for without the buckets. */
     _Atomic uint32_t references;
 };
 
@@ -171,6 +172,29 @@ void part_source_set_bound(struct part_source *self, size_t skip, struct bytes b
  * from the one before it goes nowhere. Of its own row only the key and `from` are set, which is what
  * other moves begin from. */
 bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out);
+
+enum { PART_ROWS_MAX = 32 };
+
+/* Rows of one leaf, one behind another. All are puts that neither end nor expire; their keys begin
+ * with the prefix of the leaf. */
+struct part_rows {
+    struct cached_frame *leaf; /* Pinned by the source, until that moves. */
+    uint32_t count;
+    size_t suffix_bytes; /* Of all keys behind the prefix. */
+    struct part_row {
+        const uint8_t *suffix;
+        const uint8_t *value;
+        uint32_t suffix_size;
+        uint32_t value_size;
+        uint64_t from;
+        int64_t time_us;
+    } rows[PART_ROWS_MAX];
+};
+
+/* As many gallops as there can be, up to `most` <= PART_ROWS_MAX, in a large cache: over rows of that
+ * kind, with `from` in [floor, cap]. Of its own row only what a gallop sets is set. */
+void part_source_gallop_rows(struct part_source *self, uint64_t floor, uint64_t cap, uint32_t most,
+                             struct part_rows *out);
 
 /* Bytes of it that can be made again from its rows: the buckets. */
 STRATA_CHECKED strata_status part_derived_bytes(struct part *part, uint64_t *out);

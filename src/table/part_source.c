@@ -212,6 +212,74 @@ bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out)
     return true;
 }
 
+/* How many rows behind the one it stands on, up to `most`, lie before the bound, and have keys that
+ * their heads tell apart; has their beginnings fetched. */
+static uint32_t part_source_rows_ahead(const struct part_source *self, uint32_t most)
+{
+    const struct frame *frame = &self->position.pin->frame;
+    const unsigned first = self->position.index + 1;
+    const uint32_t left = frame->row_count > first ? frame->row_count - first : 0;
+    const unsigned end = first + (left < most ? left : most);
+    unsigned index = first;
+    for (; index < end; index++) {
+        if (frame->heads[index] >= self->bound || frame->heads[index] == frame->heads[index - 1])
+            break;
+        const uint8_t *row = frame_row_place(frame, index);
+        prefetch(row);
+        prefetch(row + CACHE_LINE_BYTES);
+    }
+    return index - first;
+}
+
+/* Reads puts from row `first` of its leaf on, as long as they are such. */
+static void part_source_read_rows(const struct part_source *self, uint64_t floor, uint64_t cap,
+                                  unsigned first, uint32_t most, struct part_rows *out)
+{
+    const struct frame *frame = &self->position.pin->frame;
+    const size_t suffix_most = self->key_capacity - self->key_prefix_length;
+    struct frame_row row;
+    out->suffix_bytes = 0;
+    for (out->count = 0; out->count < most; out->count++) {
+        const uint8_t *at = frame_row_place(frame, first + out->count);
+        if (*at != ROW_PUT)
+            return;
+        frame_put_checked(frame, at, &row);
+        if (row.from > cap || row.from < floor || row.suffix.length > suffix_most)
+            return;
+        struct part_row *to = &out->rows[out->count];
+        to->suffix = row.suffix.data;
+        to->value = row.value.data;
+        to->suffix_size = (uint32_t)row.suffix.length;
+        to->value_size = (uint32_t)row.value.length;
+        to->from = row.from;
+        to->time_us = row.time_us;
+        out->suffix_bytes += row.suffix.length;
+    }
+}
+
+void part_source_gallop_rows(struct part_source *self, uint64_t floor, uint64_t cap, uint32_t most,
+                             struct part_rows *out)
+{
+    assert(most <= PART_ROWS_MAX);
+    out->count = 0;
+    if (self->bound == 0 || !self->position.cache->large)
+        return;
+    struct cached_frame *leaf = self->position.pin;
+    const uint32_t ahead = part_source_rows_ahead(self, most);
+    part_source_read_rows(self, floor, cap, self->position.index + 1, ahead, out);
+    if (out->count == 0)
+        return;
+    const struct part_row *last = &out->rows[out->count - 1];
+    part_source_copy(self, bytes_of(last->suffix, last->suffix_size),
+                     leaf->frame.bytes.data + leaf->frame.used);
+    self->position.index += out->count;
+    self->source.row.key = bytes_of(self->key, self->key_prefix_length + last->suffix_size);
+    self->source.row.from = last->from;
+    out->leaf = leaf;
+    if (leaf->frame.row_count - self->position.index <= PART_ROWS_MAX)
+        frame_map_prefetch(self->part, leaf->unit + leaf->frame.units);
+}
+
 static strata_status part_source_ready(struct part_source *self)
 {
     assert(self->part != NULL);

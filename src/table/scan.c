@@ -357,6 +357,15 @@ static inline bool scan_gallop(struct scan *scan)
     return false;
 }
 
+void scan_next_rows(struct scan *scan, uint32_t most, struct part_rows *out)
+{
+    assert(scan->valid);
+    out->count = 0;
+    if (!scan->reverse && scan->heap[0]->gallops)
+        part_source_gallop_rows(&scan->heap[0]->of.run.part, scan->heap[0]->floor,
+                                scan->heap[0]->cap, most, out);
+}
+
 /* From heap[0] to the first visible row. */
 static strata_status scan_settle(struct scan *scan)
 {

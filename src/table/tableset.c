@@ -28,6 +28,23 @@ static size_t tableset_size(uint32_t memtable_count, uint32_t run_count)
            run_count * sizeof(struct run *);
 }
 
+/* Buckets are of use as far as they stay in memory: those of the newest runs, as long as they take half
+ * of the cache together. A key in a run behind them costs one read of a leaf then, by its index, which
+ * is small; by its buckets it would mostly be two. */
+static void tableset_choose_index(struct tableset *set)
+{
+    const uint32_t count = set->live_count + set->history_count;
+    uint64_t left = count == 0 ? 0 : cache_bytes_max(set->live[0]->store->cache) / 2;
+    for (uint32_t i = 0; i < count; i++) { /* history follows live in memory. */
+        struct run *run = set->live[i];
+        const uint64_t bytes = run->rows * BUCKET_SIZE / BUCKET_FILL;
+        const bool by_index = bytes > left;
+        for (uint32_t j = 0; j < run->part_count; j++)
+            atomic_store_explicit(&run->parts[j]->by_index, by_index, memory_order_relaxed);
+        left = by_index ? 0 : left - bytes;
+    }
+}
+
 strata_status tableset_create(struct tables *tables, const struct tableset_parts *parts,
                               struct tableset **out)
 {
@@ -59,6 +76,7 @@ strata_status tableset_create(struct tables *tables, const struct tableset_parts
         if (set->history[i]->max_to > set->history_max_to)
             set->history_max_to = set->history[i]->max_to;
     }
+    tableset_choose_index(set);
     *out = set;
     return STRATA_OK;
 }

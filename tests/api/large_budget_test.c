@@ -103,8 +103,48 @@ static void new_keys_are_seen_at_once(void **state)
     scene_close(&many.scene);
 }
 
+static double cache_misses(const struct scene *scene)
+{
+    strata_metric metric;
+    expect_ok(strata_metric_find(scene->db, "cache.misses", &metric));
+    return metric.value;
+}
+
+/* Keys of a run whose buckets would take more than half of the cache: with these each get would read a
+ * bucket and a leaf, the index is there and leaves the leaf. */
+static void a_get_beyond_the_cache_takes_one_read(void **state)
+{
+    (void)state;
+    enum { ROWS = 500000, BATCH = 1000, GETS = 20000 };
+    static char texts[BATCH][16];
+    static strata_kv_write writes[BATCH];
+    struct scene scene;
+    struct random random = {.state = 1};
+    strata_value value = {.size = 0};
+    scene_open(&scene, false, (uint64_t)16 << 20);
+    for (unsigned i = 0; i < ROWS; i++) {
+        const strata_bytes key = key_of(i, texts[i % BATCH]);
+        writes[i % BATCH] = (strata_kv_write){.key = key, .value = key};
+        if (i % BATCH == BATCH - 1)
+            expect_ok(strata_kv_put_many(scene.txn, NULL, writes, BATCH));
+    }
+    expect_ok(strata_compact(scene.db, NULL));
+    double before = 0;
+    for (unsigned i = 0; i < 2 * GETS; i++) {
+        if (i == GETS) /* The cache is as it will be. */
+            before = cache_misses(&scene);
+        const strata_bytes key = key_of((unsigned)(random_next(&random) % ROWS), texts[0]);
+        expect_ok(strata_kv_get(scene.txn, NULL, key, &value));
+        assert_int_equal(value.size, key.size);
+    }
+    strata_value_release(&value);
+    assert_true(cache_misses(&scene) - before < 1.05 * GETS);
+    scene_close(&scene);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(new_keys_are_seen_at_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(new_keys_are_seen_at_once),
+                                       cmocka_unit_test(a_get_beyond_the_cache_takes_one_read)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

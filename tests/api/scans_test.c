@@ -397,6 +397,59 @@ static void rows_of_all_sizes_are_shown_once_in_order(void **state)
     }
 }
 
+static double pinned_bytes(const struct scene *scene)
+{
+    strata_metric metric;
+    expect_ok(strata_metric_find(scene->db, "cache.pinned_bytes", &metric));
+    return metric.value;
+}
+
+enum { LAID_ROWS = 600, LAID_SIZE = 300 };
+
+static void lay_rows(struct scene *scene, unsigned round)
+{
+    unsigned char bytes[LAID_SIZE];
+    char key[16];
+    for (unsigned i = 0; i < LAID_ROWS; i++) {
+        snprintf(key, sizeof(key), "k%04u", i);
+        fill_bytes(bytes, LAID_SIZE, i + 7 * round);
+        expect_ok(strata_kv_put(scene->txn, NULL, strata_text(key), strata_view(bytes, LAID_SIZE)));
+    }
+    expect_ok(strata_compact(scene->db, NULL));
+}
+
+static void expect_laid(const strata_row *row, unsigned i, unsigned round)
+{
+    unsigned char bytes[LAID_SIZE];
+    fill_bytes(bytes, LAID_SIZE, i + 7 * round);
+    assert_int_equal(row->value.size, LAID_SIZE);
+    assert_memory_equal(row->value.data, bytes, LAID_SIZE);
+}
+
+/* Values that a cursor shows where they lie stay there, whatever becomes of the tables. */
+static void shown_values_outlive_their_tables(void **state)
+{
+    struct scene *scene = *state;
+    strata_cursor *cursor = NULL;
+    strata_row row;
+    unsigned at = 0;
+    lay_rows(scene, 0);
+    expect_ok(strata_kv_scan(scene->txn, NULL, NULL, &cursor));
+    for (unsigned round = 1; round < 16; round++) {
+        for (unsigned left = 25 + round; left > 0; left--, at++)
+            expect_ok(strata_kv_next(cursor, &row));
+        assert_true(pinned_bytes(scene) > 0);
+        lay_rows(scene, round);
+        /* Other frames take the place of those that are gone. */
+        uint64_t count = 0;
+        expect_ok(strata_kv_count(scene->txn, NULL, NULL, &count));
+        assert_int_equal(count, LAID_ROWS);
+        expect_laid(&row, at - 1, 0);
+    }
+    strata_cursor_close(cursor);
+    assert_true(pinned_bytes(scene) == 0);
+}
+
 static void scans_take_no_memory_once_warm(void **state)
 {
     struct scene *scene = *state;
@@ -442,6 +495,7 @@ int main(void)
         SCENE_TEST(a_limit_starts_over_with_a_seek),
         SCENE_TEST(a_cursor_moves_on_while_tables_change),
         SCENE_TEST(a_kept_value_outlives_everything),
+        SCENE_TEST(shown_values_outlive_their_tables),
         SCENE_TEST(scans_take_no_memory_once_warm),
         SCENE_TEST(rows_of_all_sizes_are_shown_once_in_order),
         cmocka_unit_test_setup_teardown(a_value_too_large_to_show_is_passed_over,

@@ -66,6 +66,36 @@ static void a_run_has_a_file_for_every_32_mib(void **state)
     }
 }
 
+/* Units of most leaves of the oldest live run, after `rows` rows of 400 bytes were merged. */
+static uint32_t leaf_units(unsigned rows)
+{
+    struct lab lab;
+    lab_create(&lab);
+    lab.options.memory_budget = 16 << 20;
+    lab_open(&lab);
+    for (unsigned i = 0; i < rows; i++) {
+        lab_put_numbered(&lab, BRANCH_MAIN, i, 400);
+        if (i == rows / 2)
+            lab_flush(&lab);
+    }
+    lab_flush(&lab);
+    lab_compact(&lab);
+    const struct tableset *set = atomic_load(&lab.store->tables.current);
+    assert_int_equal(set->live_count, 1);
+    assert_int_equal(part_ready(set->live[0]->parts[0]), STRATA_OK);
+    const uint32_t units = set->live[0]->parts[0]->leaf_units;
+    lab_destroy(&lab);
+    return units;
+}
+
+/* What must be read again and again is read in smaller pieces than what stays in memory. */
+static void runs_larger_than_the_cache_have_smaller_frames(void **state)
+{
+    (void)state;
+    assert_int_equal(leaf_units(2000), 4);
+    assert_int_equal(leaf_units(20000), 2);
+}
+
 static void many_versions_lie_in_few_files(void **state)
 {
     (void)state;
@@ -133,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_has_a_file_for_every_32_mib),
+        cmocka_unit_test(runs_larger_than_the_cache_have_smaller_frames),
         cmocka_unit_test(many_versions_lie_in_few_files),
         cmocka_unit_test(a_part_of_very_many_branches_is_written_within_the_budget),
         cmocka_unit_test(an_empty_database_leaves_less_than_64_kib),

@@ -346,13 +346,15 @@ static bool cursor_read_on(struct chaos *chaos, struct open_cursor *cursor)
     bool valid = true;
     for (uint64_t left = below(chaos, 8); valid && left > 0; left--) {
         const int behind = cursor->next;
-        assert_int_equal(storage_scan_reserve(&cursor->scan, cursor->scan.row->key), STRATA_OK);
+        assert_int_equal(storage_scan_reserve(&cursor->scan, cursor->scan.row->key.length),
+                         STRATA_OK);
         assert_int_equal(storage_scan_step(&cursor->scan), STRATA_OK);
         valid = cursor_check(chaos, cursor);
         if (valid && left > 1)
             continue;
         if (valid && below(chaos, 2) == 0) {
-            assert_int_equal(storage_scan_reserve(&cursor->scan, cursor->scan.row->key), STRATA_OK);
+            assert_int_equal(storage_scan_reserve(&cursor->scan, cursor->scan.row->key.length),
+                             STRATA_OK);
             storage_scan_note(&cursor->scan, cursor->scan.row->key);
         } else if (valid) {
             storage_scan_go_back(&cursor->scan, text_bytes(key_text(behind - step)));

@@ -190,7 +190,7 @@ strata_status kv_scan_open(struct kv_scan *scan, const struct storage_space *spa
     scan->empty = range.empty;
     scan->done = scan->sought = scan->ended = false;
     scan->count = 0;
-    kv_page_open(&scan->page, context);
+    kv_page_open(&scan->page, context, scan->limit);
     TRY(kv_look(context));
     return storage_scan_open(
         &scan->scan, context->reader,
@@ -219,8 +219,26 @@ static inline strata_status scan_add_row(struct kv_scan *scan)
     struct kv_sum sum;
     if (row->from == 0 && !scan->keys_only)
         TRY(kv_add_up(context->reader, &scan->scan.view, scan->scan.space, row->key, &sum, row));
-    TRY(storage_scan_reserve(&scan->scan, row->key));
+    TRY(storage_scan_reserve(&scan->scan, row->key.length));
     return kv_page_add(&scan->page, context, row, !scan->keys_only);
+}
+
+/* Inside. Adds rows that can be had at once; `*count`: how many. */
+static inline strata_status scan_add_leaf_rows(struct kv_scan *scan, uint32_t *count)
+{
+    struct kv_page *page = &scan->page;
+    struct part_rows rows;
+    struct bytes prefix = {.data = NULL};
+    const uint64_t left = scan->limit - scan->count;
+    const uint32_t room = page->rows_most - page->count;
+    storage_scan_rows(&scan->scan, left < room ? (uint32_t)left : room, &rows, &prefix);
+    *count = rows.count;
+    if (rows.count == 0)
+        return STRATA_OK;
+    TRY(storage_scan_reserve(&scan->scan, prefix.length + rows.rows[rows.count - 1].suffix_size));
+    TRY(kv_page_add_rows(page, prefix, &rows, !scan->keys_only));
+    scan->count += rows.count;
+    return STRATA_OK;
 }
 
 /* Inside, behind at least one row of the page, on which the scan stands. A row that cannot be had, or
@@ -229,6 +247,13 @@ static void scan_add_rows(struct kv_scan *scan)
 {
     struct kv_page *page = &scan->page;
     while (scan->count < scan->limit && !kv_page_full(page)) {
+        uint32_t added;
+        if (scan_add_leaf_rows(scan, &added) != STRATA_OK) {
+            storage_scan_go_back(&scan->scan, kv_page_last_key(page));
+            return;
+        }
+        if (added > 0)
+            continue;
         if (storage_scan_step(&scan->scan) != STRATA_OK)
             break;
         if (!scan->scan.valid) {
@@ -322,7 +347,7 @@ static strata_status scan_count_some(struct kv_scan *scan)
     TRY(scan_advance(scan));
     for (unsigned i = 1; rows->valid; i++) {
         scan->done = ++scan->count >= scan->limit;
-        TRY(storage_scan_reserve(rows, rows->row->key));
+        TRY(storage_scan_reserve(rows, rows->row->key.length));
         if (scan->done || i == ROWS_PER_STAY) {
             storage_scan_note(rows, rows->row->key);
             return STRATA_OK;

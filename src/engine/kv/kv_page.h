@@ -1,21 +1,29 @@
-/* Rows that a scan has read in one go, and shows one by one: copies, so that the scan stays in the epoch
- * for many rows and not for each. What a cursor sees is fixed when it is opened, so rows may be read
- * at any time before they are shown. */
+/* Rows that a scan has read in one go, and shows one by one, so that the scan stays in the epoch for many
+ * rows and not for each. Keys are copies, and so are values, but for those of rows that come a leaf's
+ * worth at a time: these stay where they lie, under a pin of the page. What a cursor sees is fixed
+ * when it is opened, so rows may be read at any time before they are shown. */
 #ifndef STRATA_ENGINE_KV_KV_PAGE_H
 #define STRATA_ENGINE_KV_KV_PAGE_H
 
 #include "engine/kv/kv.h"
 
-/* A page begins with few rows, in case that no more are wanted, and doubles. It ends with the row that
- * makes it KV_PAGE_BYTES, or a 32nd of what values may be held, whichever is less. */
-enum { KV_PAGE_ROWS_FIRST = 8, KV_PAGE_ROWS_MAX = 32, KV_PAGE_BYTES = 8192 };
+/* A page begins with few rows, in case that no more are wanted, or with what the scan is limited to, and
+ * doubles. It ends with the row that makes it KV_PAGE_BYTES, or a 32nd of what values may be held,
+ * whichever is less, and where it would have to pin one leaf more. */
+enum {
+    KV_PAGE_ROWS_FIRST = 8,
+    KV_PAGE_ROWS_MAX = PART_ROWS_MAX,
+    KV_PAGE_BYTES = 8192,
+    KV_PAGE_PINS_MAX = 4
+};
 
-/* What a row's parts are: places in the bytes of the page. */
+/* What a row's parts are. Keys, and values without a place of their own, lie in the bytes of the page. */
 struct kv_page_row {
     uint32_t key;
     uint32_t key_size;
-    uint32_t value; /* KV_PAGE_ABSENT: not asked for. */
+    uint32_t copy; /* KV_PAGE_ABSENT: the value is not copied. */
     uint32_t value_size;
+    const uint8_t *value; /* In a pinned leaf; NULL: copied, or not asked for. */
     uint64_t version;
     int64_t time_us;
     int64_t expires_us;
@@ -30,15 +38,18 @@ struct kv_page {
     uint32_t rows_most; /* Of the next filling. */
     uint32_t count;
     uint32_t next; /* The row to show next; the one before is shown. */
+    uint32_t pin_count;
+    struct cache *cache; /* Of the pins. */
+    struct cached_frame *pins[KV_PAGE_PINS_MAX];
     struct kv_page_row rows[KV_PAGE_ROWS_MAX];
 };
 
 void kv_page_init(struct kv_page *page, const strata_allocator *allocator);
 
-/* For a scan from its start: at most `rows_most` rows, if that is less than a page has. */
-void kv_page_open(struct kv_page *page, const struct kv_context *context);
+/* For a scan from its start, which shows at most `limit` rows. */
+void kv_page_open(struct kv_page *page, const struct kv_context *context, uint64_t limit);
 
-/* Forgets all rows, and memory that only long values need. */
+/* Forgets all rows, their pins, and memory that only long values need. */
 void kv_page_clear(struct kv_page *page);
 void kv_page_release(struct kv_page *page);
 
@@ -47,10 +58,16 @@ void kv_page_release(struct kv_page *page);
 STRATA_CHECKED strata_status kv_page_add(struct kv_page *page, struct kv_context *context,
                                          const struct row *row, bool with_value);
 
-/* Whether there are as many rows, or bytes, as there should be. */
+/* Adds rows of one leaf, whose keys begin with `prefix`, at most as many as the page lacks; whether it
+ * has values or not. Inside. No failure changes the page. */
+STRATA_CHECKED strata_status kv_page_add_rows(struct kv_page *page, struct bytes prefix,
+                                              const struct part_rows *rows, bool with_values);
+
+/* Whether there are as many rows, bytes or pins as there should be. */
 static inline bool kv_page_full(const struct kv_page *page)
 {
-    return page->count >= page->rows_most || page->bytes.length >= page->bytes_most;
+    return page->count >= page->rows_most || page->bytes.length >= page->bytes_most ||
+           page->pin_count == KV_PAGE_PINS_MAX;
 }
 
 /* The key of the row added last. */
@@ -66,7 +83,7 @@ static inline void kv_page_show(const struct kv_page *page, uint32_t index, stra
     const struct kv_page_row *row = &page->rows[index];
     out->key.data = page->bytes.data + row->key;
     out->key.size = row->key_size;
-    out->value.data = row->value == KV_PAGE_ABSENT ? NULL : page->bytes.data + row->value;
+    out->value.data = row->copy == KV_PAGE_ABSENT ? row->value : page->bytes.data + row->copy;
     out->value.size = row->value_size;
     out->version = row->version;
     out->time_us = row->time_us;
