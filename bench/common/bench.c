@@ -158,7 +158,7 @@ void bench_open(struct bench *bench, bool synced)
         .durability = synced ? STRATA_ALWAYS : STRATA_STANDARD,
         .memory_budget_bytes = bench->budget_bytes,
         .background_threads = bench->alone ? STRATA_NONE : 0,
-        .allocator = &bench->heap->allocator,
+        .allocator = bench->library_heap ? NULL : &bench->heap->allocator,
     };
     process_resident_peak_reset();
     bench->resident_before = process_resident_bytes();
@@ -166,14 +166,20 @@ void bench_open(struct bench *bench, bool synced)
     must(strata_txn_auto(bench->db, "main", &bench->main), "auto");
 }
 
+uint64_t bench_heap_peak(struct bench *bench)
+{
+    return bench->library_heap ? (uint64_t)bench_metric(bench, "memory.peak_bytes")
+                               : atomic_load(&bench->heap->peak_bytes);
+}
+
 void bench_close(struct bench *bench)
 {
     char what[128];
+    const uint64_t peak = bench_heap_peak(bench);
     strata_txn_close(bench->main);
     bench->main = NULL;
     must(strata_close(bench->db), "close");
     bench->db = NULL;
-    const uint64_t peak = atomic_load(&bench->heap->peak_bytes);
     snprintf(what, sizeof(what), "%" PRIu64 " bytes of heap were live, with a budget of %" PRIu64,
              peak, bench->budget_bytes);
     bench_check(bench, peak <= bench->budget_bytes, what);

@@ -26,6 +26,7 @@ struct bench {
     strata *db;
     strata_txn *main;  /* An auto handle. */
     struct heap *heap; /* Of the present database; our own. */
+    bool library_heap; /* Instead of it: the library's, which counts as well. */
     uint64_t budget_bytes;
     bool alone; /* Opens without background threads: what an open costs is then its own. */
     uint64_t resident_before; /* Just before the open. */
@@ -60,6 +61,8 @@ void must(strata_status status, const char *call);
 /* A new folder and a database in it; with `synced`, every commit is. */
 void bench_create(struct bench *bench, uint64_t budget_bytes, bool synced);
 void bench_open(struct bench *bench, bool synced); /* The present folder. */
+/* The most that the database had at a time. */
+uint64_t bench_heap_peak(struct bench *bench);
 /* Checks that the heap never held more than the budget. */
 void bench_close(struct bench *bench);
 void bench_remove(struct bench *bench); /* The folder. */

@@ -2,6 +2,7 @@
 #include "core/varint.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Small enough not to matter, large enough for a record's head. */
@@ -38,7 +39,7 @@ static size_t grown_capacity(size_t capacity, size_t needed)
     return grown > BUFFER_CAPACITY_MIN ? grown : BUFFER_CAPACITY_MIN;
 }
 
-strata_status buffer_reserve(struct buffer *buffer, size_t size)
+static strata_status buffer_make_room(struct buffer *buffer, size_t size, bool exactly)
 {
     buffer_check(buffer);
 
@@ -50,7 +51,7 @@ strata_status buffer_reserve(struct buffer *buffer, size_t size)
 
     const strata_allocator *allocator = buffer->allocator;
     const size_t needed = buffer->length + size;
-    const size_t capacity = grown_capacity(buffer->capacity, needed);
+    const size_t capacity = exactly ? needed : grown_capacity(buffer->capacity, needed);
     uint8_t *data = allocator->resize(allocator->context, buffer->data, buffer->capacity, capacity);
     if (data == NULL)
         return failure(STRATA_NO_MEMORY, "no memory for a buffer of %zu bytes", needed);
@@ -58,6 +59,16 @@ strata_status buffer_reserve(struct buffer *buffer, size_t size)
     buffer->capacity = capacity;
     buffer_check(buffer);
     return STRATA_OK;
+}
+
+strata_status buffer_reserve(struct buffer *buffer, size_t size)
+{
+    return buffer_make_room(buffer, size, false);
+}
+
+strata_status buffer_reserve_exactly(struct buffer *buffer, size_t size)
+{
+    return buffer_make_room(buffer, size, true);
 }
 
 strata_status buffer_extend(struct buffer *buffer, size_t size, uint8_t **out)

@@ -23,6 +23,9 @@ STRATA_CHECKED strata_status buffer_extend(struct buffer *buffer, size_t size, u
 /* Makes room for `size` more bytes, so that the next appends of that many cannot fail. */
 STRATA_CHECKED strata_status buffer_reserve(struct buffer *buffer, size_t size);
 
+/* The same without room for growth behind them. */
+STRATA_CHECKED strata_status buffer_reserve_exactly(struct buffer *buffer, size_t size);
+
 STRATA_CHECKED strata_status buffer_append(struct buffer *buffer, struct bytes bytes);
 /* Makes `bytes`, which are not its own, all that it has. */
 STRATA_CHECKED static inline strata_status buffer_set(struct buffer *buffer, struct bytes bytes)

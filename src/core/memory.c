@@ -3,13 +3,38 @@
 #include "core/memory.h"
 
 #include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 /* What is as large as a huge page is asked to lie in such: an access at random into a memory of 4 KiB
  * pages waits twice, for the page's address first. */
-enum { HUGE_PAGE_SIZE = 2 << 20 };
+enum { HUGE_PAGE_SIZE = 2 << 20, MAPPED_SIZE_MIN = 128 << 10 };
+
+/* The context of an allocator that maps blocks of MAPPED_SIZE_MIN and more. */
+static const char maps_large_blocks;
+
+static bool system_maps(const void *context, size_t size)
+{
+#ifdef MAP_ANONYMOUS
+    return context == &maps_large_blocks && size >= MAPPED_SIZE_MIN && size < HUGE_PAGE_SIZE;
+#else
+    (void)context, (void)size;
+    return false;
+#endif
+}
+
+static void *system_map(size_t size)
+{
+#ifdef MAP_ANONYMOUS
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? NULL : block;
+#else
+    return malloc(size);
+#endif
+}
 
 static void *system_allocate(size_t size)
 {
@@ -27,14 +52,23 @@ static void *system_allocate(size_t size)
 
 static void *system_resize(void *context, void *block, size_t old_size, size_t new_size)
 {
-    (void)context;
-    (void)old_size;
-    if (block == NULL && new_size > 0)
-        return system_allocate(new_size);
-    if (new_size > 0)
+    const bool was_mapped = system_maps(context, old_size);
+    const bool is_mapped = system_maps(context, new_size);
+    void *resized = NULL;
+    if (block != NULL && new_size > 0 && !was_mapped && !is_mapped)
         return realloc(block, new_size);
-    free(block);
-    return NULL;
+    if (new_size > 0) {
+        resized = is_mapped ? system_map(new_size) : system_allocate(new_size);
+        if (resized == NULL)
+            return NULL;
+        if (block != NULL)
+            memcpy(resized, block, old_size < new_size ? old_size : new_size);
+    }
+    if (was_mapped && block != NULL)
+        (void)munmap(block, old_size);
+    else
+        free(block);
+    return resized;
 }
 
 static void raise_peak(struct memory *memory, size_t live_bytes)
@@ -46,21 +80,42 @@ static void raise_peak(struct memory *memory, size_t live_bytes)
         continue;
 }
 
+static void count_less(struct memory *memory, size_t size)
+{
+    (void)atomic_fetch_sub_explicit(&memory->live_bytes, size, memory_order_relaxed);
+}
+
+/* Counts `size` more bytes, unless that would be too many. */
+static bool count_more(struct memory *memory, size_t size, size_t *live_out)
+{
+    const size_t before =
+        atomic_fetch_add_explicit(&memory->live_bytes, size, memory_order_relaxed);
+    *live_out = before + size;
+    if (before + size <= memory->live_bytes_max)
+        return true;
+    count_less(memory, size);
+    return false;
+}
+
 static void *counted_resize(void *context, void *block, size_t old_size, size_t new_size)
 {
     struct memory *memory = context;
+    const size_t more = new_size > old_size ? new_size - old_size : 0;
+    size_t live_bytes = 0;
     assert(block != NULL || old_size == 0);
     assert(block == NULL || old_size > 0);
 
-    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
-    if (resized == NULL && new_size > 0)
+    if (more > 0 && !count_more(memory, more, &live_bytes))
         return NULL;
-    /* One addition, also of a negative difference: unsigned arithmetic wraps. */
-    const size_t change = new_size - old_size;
-    const size_t before =
-        atomic_fetch_add_explicit(&memory->live_bytes, change, memory_order_relaxed);
-    if (new_size > old_size)
-        raise_peak(memory, before + change);
+    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
+    if (resized == NULL && new_size > 0) {
+        count_less(memory, more);
+        return NULL;
+    }
+    if (more > 0)
+        raise_peak(memory, live_bytes);
+    else
+        count_less(memory, old_size - new_size);
     return resized;
 }
 
@@ -71,8 +126,16 @@ void memory_init(struct memory *memory, const strata_allocator *base)
 
     memory->allocator = (strata_allocator){.context = memory, .resize = counted_resize};
     memory->base = base != NULL ? *base : (strata_allocator){.resize = system_resize};
+    memory->live_bytes_max = SIZE_MAX;
     atomic_init(&memory->live_bytes, 0);
     atomic_init(&memory->peak_bytes, 0);
+}
+
+void memory_map_large_blocks(struct memory *memory)
+{
+    assert(atomic_load(&memory->live_bytes) == 0);
+    if (memory->base.resize == system_resize)
+        memory->base.context = (void *)(uintptr_t)&maps_large_blocks;
 }
 
 void *allocate(const strata_allocator *allocator, size_t size)

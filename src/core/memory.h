@@ -8,16 +8,23 @@
 #include <stddef.h>
 
 /* Counts what is allocated through `allocator`, which forwards to `base`.
- * Invariant: live_bytes is the sum of the sizes asked for and not freed; peak_bytes its maximum. */
+ * Invariant: live_bytes is the sum of the sizes asked for and not freed; peak_bytes its maximum. What
+ * would make it more than live_bytes_max is refused; a request on its way counts already. */
 struct memory {
     strata_allocator allocator; /* Give this to constructors. */
     strata_allocator base;
+    size_t live_bytes_max; /* SIZE_MAX, until it is set before the memory is shared. */
     _Atomic size_t live_bytes;
     _Atomic size_t peak_bytes;
 };
 
 /* `base` NULL: the C library's heap. `memory` must not move afterwards. */
 void memory_init(struct memory *memory, const strata_allocator *base);
+
+/* For small machines: blocks of 128 KiB and more of the C library's heap are mapped, and gone when they are
+ * freed. A heap keeps them: what lies below another block cannot be given back, and each thread has a heap
+ * of its own. Each block costs two calls of the system and its page faults. Before the first block. */
+void memory_map_large_blocks(struct memory *memory);
 
 /* NULL when out of memory, without a failure message. `size` > 0. Not zeroed. */
 void *allocate(const strata_allocator *allocator, size_t size);

@@ -537,6 +537,7 @@ static strata_status wal_seal(const struct wal *wal, size_t size, struct buffer 
                               struct wal_record *record)
 {
     uint8_t *padding;
+    TRY(buffer_reserve_exactly(buffer, size - buffer->length)); /* Not twice a large record. */
     TRY(buffer_extend(buffer, size - buffer->length, &padding));
     const uint64_t offset = wal_end(wal);
     const struct wal_place place = wal_place_of(&wal->identity, wal->active_number, offset);

@@ -39,6 +39,7 @@ void store_free(struct store *store)
     arena_release(&store->published_arena);
     condition_destroy(&store->jobs_changed);
     mutex_destroy(&store->readers_lock);
+    mutex_destroy(&store->value_lock);
     mutex_destroy(&store->jobs_lock);
     mutex_destroy(&store->publish_lock);
     if (store->locked)

@@ -19,6 +19,7 @@
 #include <assert.h>
 
 enum {
+    MERGE_SOURCES_MIN = 3,
     LIVE_RUNS_MAX = 5,
     HISTORY_RUNS_MAX = 8,
     HISTORY_ALL_MAX = 32,
@@ -148,7 +149,7 @@ static bool merge_choose_now(struct store *store, const struct tableset *set,
                              struct merge_choice *out)
 {
     const struct merge_bounds bounds = {.compact_to = atomic_load(&store->compact_to),
-                                        .sources_max = store->profile.merge_sources_max};
+                                        .sources_max = atomic_load(&store->merge_sources)};
     return merge_choose(set, &bounds, out);
 }
 
@@ -207,7 +208,8 @@ static strata_status merge_begin(struct store *store, struct job *job, struct ep
 {
     struct rewrite_options options = {.output = &store->output,
                                       .policy = &store->policy,
-                                      .input_bytes = store->profile.input_bytes};
+                                      .input_bytes = store->profile.input_bytes,
+                                      .pieces_bytes_max = store->profile.pieces_bytes_max};
     if (!merge_take(store, job, &options, slot))
         return STRATA_OK;
     options.runs = job->inputs;
@@ -234,6 +236,24 @@ static void merge_hand_toll(const struct job *job, struct run *output)
     }
 }
 
+/* Fewer inputs after a merge that had no memory for its inputs; more again after one that needed little. */
+static bool merge_take_fewer(struct store *store)
+{
+    const uint32_t sources = atomic_load(&store->merge_sources);
+    atomic_store(&store->merge_sources,
+                 sources / 2 > MERGE_SOURCES_MIN ? sources / 2 : MERGE_SOURCES_MIN);
+    return sources > MERGE_SOURCES_MIN;
+}
+
+static void merge_take_more(struct store *store, const struct rewrite *rewrite)
+{
+    const uint32_t sources = atomic_load(&store->merge_sources);
+    const uint32_t most = store->profile.merge_sources_max;
+    const size_t bytes_max = store->profile.pieces_bytes_max;
+    if (sources < most && (bytes_max == 0 || rewrite->room.bytes <= bytes_max / 3))
+        atomic_store(&store->merge_sources, 2 * sources < most ? 2 * sources : most);
+}
+
 static strata_status merge_finish(struct store *store, struct job *job)
 {
     struct run *outputs[2];
@@ -249,6 +269,7 @@ static strata_status merge_finish(struct store *store, struct job *job)
             atomic_fetch_add(&counters->merge_bytes, outputs[i] == NULL ? 0 : outputs[i]->bytes);
         for (uint32_t i = 0; i < job->input_count; i++)
             atomic_fetch_add(&counters->merge_input_bytes, job->inputs[i]->bytes);
+        merge_take_more(store, &job->rewrite);
         store_end_job(store, job, false);
     }
     run_drop(outputs[0]);
@@ -266,7 +287,9 @@ strata_status store_merge_step(struct store *store, struct job *job, struct epoc
         status = rewrite_step(&job->rewrite, store->profile.step_charge, &done);
     if (status == STRATA_OK && done)
         status = merge_finish(store, job);
-    if (status != STRATA_OK)
-        store_end_job(store, job, true);
-    return status;
+    if (status == STRATA_OK)
+        return status;
+    store_end_job(store, job, true);
+    /* Which is tried again at once. */
+    return status == STRATA_NO_MEMORY && merge_take_fewer(store) ? STRATA_OK : status;
 }

@@ -17,6 +17,9 @@ enum { OWNER_TEXT_SIZE = 128, LOCK_POLL_US = 10 * 1000, STREAM_ARENA_CHUNK = 102
 /* Views of forks may take this part of the budget. */
 enum { FORK_VIEWS_SHARE = 32 };
 
+/* Up to this budget what a heap would keep counts. */
+enum { MAPPING_BUDGET_MAX = 64 << 20 };
+
 static _Thread_local strata_report refused_report;
 
 void store_refused_report(strata_report *out)
@@ -169,6 +172,7 @@ static strata_status store_create_parts(struct store *store)
     mutex_init(&store->publish_lock);
     mutex_init(&store->jobs_lock);
     mutex_init(&store->readers_lock);
+    mutex_init(&store->value_lock);
     condition_init(&store->jobs_changed);
     tables_init(&store->tables, allocator, &store->epochs, &store->garbage);
     branches_init(&store->branches, allocator, &store->cache, &store->tables,
@@ -359,6 +363,11 @@ strata_status store_open(const struct store_options *options, struct store **out
     store->process = process_generation();
     store->random.state = options->seed != 0 ? options->seed : random_system_seed();
     profile_fill(&store->profile, options->memory_budget);
+    if (options->memory_budget <= MAPPING_BUDGET_MAX)
+        memory_map_large_blocks(&store->memory);
+    atomic_store(&store->merge_sources, store->profile.merge_sources_max);
+    if (!options->cache) /* Which keeps all data on the heap. */
+        store->memory.live_bytes_max = store->profile.heap_bytes_max;
     strata_status status = store_create_parts(store);
     if (status == STRATA_OK)
         status = open_backend(store);

@@ -1,5 +1,7 @@
 #include "lifecycle/store.h"
 
+enum { HANDLE_BYTES = 8192 };
+
 static uint64_t between(uint64_t low, uint64_t value, uint64_t high)
 {
     return value < low ? low : value > high ? high : value;
@@ -41,8 +43,12 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .output_bytes = (uint32_t)between(8 * kib, budget / 256, 256 * kib),
         .shared_bytes_max = (size_t)between(0, budget - budget / 4, (uint64_t)SIZE_MAX / 4 * 3),
         .input_bytes = between(0, budget / 32, 8 * mib),
+        .pieces_bytes_max = small ? (size_t)(budget / 4) : 0,
         .step_charge = between(32 * kib, budget / 512, 128 * kib),
     };
+    /* The store and the handle above it are allocated without being counted. */
+    profile->heap_bytes_max = (size_t)between(
+        0, budget - sizeof(struct store) - HANDLE_BYTES - profile->ring_bytes, SIZE_MAX);
     const uint64_t held = between(between(0, budget / 4, 64 * mib), budget / 8, budget / 4);
     const uint64_t memtables = (profile->memtable_count_max + 1) * profile->memtable_charge_max;
     const uint64_t cache = small ? budget / 5 : budget - memtables - held - budget / 8;

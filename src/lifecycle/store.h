@@ -1,7 +1,8 @@
 /* The store: everything one open database consists of, below the engine.
  *
  * Locks, in the order in which they may be taken: committer.lock, jobs_lock, publish_lock,
- * tables.install_lock, wal.sync_lock, branches.lock, then leaves (cache shards, garbage, epochs). */
+ * tables.install_lock, wal.sync_lock, branches.lock, then leaves (cache shards, garbage, epochs,
+ * value_lock). */
 #ifndef STRATA_LIFECYCLE_STORE_H
 #define STRATA_LIFECYCLE_STORE_H
 
@@ -27,6 +28,7 @@ struct profile {
     uint32_t memtable_count_max;  /* Frozen ones waiting for their flush. */
     size_t memtable_chunk;
     size_t cache_bytes;
+    size_t heap_bytes_max;   /* Of all: more is refused. */
     size_t shared_bytes_max; /* Of all: with more the cache gives way. */
     uint32_t unit_size;
     uint32_t frame_size;        /* Of the frames of parts, about, */
@@ -38,12 +40,13 @@ struct profile {
     uint64_t segment_bytes_max;
     uint64_t ring_bytes;      /* Of the log's ring; 0: none. */
     uint64_t batch_bytes_max; /* Of one transaction. */
-    bool one_batch;           /* Only one batch of an auto handle is on its way at a time. */
+    bool one_batch;           /* Only one batch or large value is on its way at a time. */
     uint64_t held_bytes_max;  /* Values of more than this many bytes in all are copied. */
     uint32_t merge_sources_max;
-    uint32_t output_bytes; /* Of an append to a part. */
-    uint64_t input_bytes;  /* That a merge reads ahead in all. */
-    uint64_t step_charge;  /* Bytes of rows that one step of a job goes through. */
+    uint32_t output_bytes;   /* Of an append to a part. */
+    uint64_t input_bytes;    /* That a merge reads ahead in all. */
+    size_t pieces_bytes_max; /* Of the inputs of a merge, whatever their frames; 0: any. */
+    uint64_t step_charge;    /* Bytes of rows that one step of a job goes through. */
 };
 
 /* How to open a store: strata_open_options, checked and with defaults filled in. */
@@ -165,6 +168,8 @@ struct store {
     _Atomic bool untidy;            /* Objects are left that only the next open can find. */
 
     _Atomic uint32_t handle_count;
+    _Atomic uint32_t merge_sources; /* At most so many: fewer where frames are large. */
+    struct mutex value_lock;        /* Small budgets: of the one value object that is being read. */
     struct mutex readers_lock;
     struct store_reader *readers; /* Open snapshots and transactions. */
     struct store_counters counters;

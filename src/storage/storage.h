@@ -29,7 +29,7 @@ struct storage_space {
 struct storage {
     struct store *store;
     struct mutex spaces_lock;
-    struct mutex batch_lock; /* Small budgets: of the one batch of an auto handle on its way. */
+    struct mutex batch_lock; /* Small budgets: of the one batch or large value on its way. */
     struct storage_space *spaces;
     struct storage_space default_space;
 };

@@ -354,9 +354,17 @@ strata_status storage_value_read(struct store_reader *reader, const struct row *
     assert(offset <= storage_value_size(row) && size <= storage_value_size(row) - offset);
     if (size == 0)
         return STRATA_OK;
-    if (row->kind == ROW_VALUE_REFERENCE)
-        return value_file_read(store->backend, store->memory_allocator, &store->identity,
-                               value_reference_load(row->value), offset, to, size);
-    memcpy(to, row->value.data + offset, size);
-    return STRATA_OK;
+    if (row->kind != ROW_VALUE_REFERENCE) {
+        memcpy(to, row->value.data + offset, size);
+        return STRATA_OK;
+    }
+    const bool one = store->profile.one_batch;
+    if (one)
+        mutex_lock(&store->value_lock);
+    const strata_status status =
+        value_file_read(store->backend, store->memory_allocator, &store->identity,
+                        value_reference_load(row->value), offset, to, size);
+    if (one)
+        mutex_unlock(&store->value_lock);
+    return status;
 }

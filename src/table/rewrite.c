@@ -40,6 +40,7 @@ static strata_status rewrite_open_sources(struct rewrite *rewrite)
     }
     for (uint32_t i = 0; i < options->run_count; i++) {
         run_input_init(&rewrite->runs[i], options->runs[i], rewrite_piece(options));
+        rewrite->runs[i].room = &rewrite->room;
         rewrite->sources[filled++] = &rewrite->runs[i].source;
     }
     assert(filled == count);
@@ -50,6 +51,7 @@ strata_status rewrite_open(struct rewrite *rewrite, const strata_allocator *allo
                            const struct rewrite_options *options)
 {
     *rewrite = (struct rewrite){.allocator = allocator, .options = *options};
+    rewrite->room.bytes_max = options->pieces_bytes_max > 0 ? options->pieces_bytes_max : SIZE_MAX;
     buffer_init(&rewrite->dropped_values, allocator);
     arena_init(&rewrite->arena, allocator, 4096);
     run_output_init(&rewrite->live, options->output, ROLE_LIVE, &rewrite->arena);

@@ -28,6 +28,9 @@ struct rewrite_options {
     struct run *const *runs;             /* A merge: live and history runs. Borrowed. */
     uint32_t run_count;
     uint64_t input_bytes; /* Memory for pieces of the runs, about; 0: as little as will do. */
+    size_t
+        pieces_bytes_max; /* Of what they take if frames are large: beyond it is STRATA_NO_MEMORY. 0:
+                                any. */
     bool to_bottom;       /* There is no older live run: deletions that hide nothing leave it. */
     bool history_only;    /* All inputs are history, and so is the output. */
 };
@@ -38,6 +41,7 @@ struct rewrite {
     struct memtable_source memtable;
     struct log_source log;
     struct run_input *runs;
+    struct input_room room;
     struct source **sources;
     uint32_t source_count;
     struct merge merge;

@@ -39,6 +39,22 @@ static bool run_input_has_frame(const struct run_input *self, size_t at, size_t 
     return left >= *needed;
 }
 
+/* Makes room for `size` more bytes of the piece, and no more than that: frames may be large and inputs
+ * many. */
+static strata_status run_input_grow(struct run_input *self, size_t size)
+{
+    struct input_room *room = self->room;
+    const size_t before = self->bytes.capacity;
+    if (size <= before - self->bytes.length)
+        return STRATA_OK;
+    if (room != NULL && room->bytes + self->bytes.length + size - before > room->bytes_max)
+        return failure(STRATA_NO_MEMORY, "the inputs of a merge have frames too large for memory");
+    TRY(buffer_reserve_exactly(&self->bytes, size));
+    if (room != NULL)
+        room->bytes += self->bytes.capacity - before;
+    return STRATA_OK;
+}
+
 /* Lets go of what lies before `at`, and reads on until there are `needed` bytes, or the leaves end. */
 static strata_status run_input_fill(struct run_input *self, size_t at, size_t needed)
 {
@@ -56,6 +72,7 @@ static strata_status run_input_fill(struct run_input *self, size_t at, size_t ne
     if (left > 0)
         memmove(self->bytes.data, self->bytes.data + at, left);
     buffer_truncate(&self->bytes, left);
+    TRY(run_input_grow(self, size));
     TRY(buffer_extend(&self->bytes, size, &to));
     TRY(object_read(&part->object, (uint64_t)self->end_unit * unit_size, to, size));
     self->end_unit += (uint32_t)(size / unit_size);

@@ -5,11 +5,18 @@
 
 #include "table/run.h"
 
+/* What the pieces of all inputs of a merge take, and may take. */
+struct input_room {
+    size_t bytes;
+    size_t bytes_max;
+};
+
 /* Goes forward only. A row's value lives longer than the source contract says: until a move that
  * begins with `moves`. */
 struct run_input {
     struct source source;
     struct run *run;
+    struct input_room *room; /* NULL: nobody counts. */
     uint32_t piece_bytes;
     uint32_t part_index; /* The part being read, */
     uint64_t rows_left;  /* rows of it behind the frame, */

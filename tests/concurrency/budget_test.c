@@ -161,11 +161,74 @@ static void it_holds_with_many_writers_and_readers(void **state)
     temp_folder_remove(folder);
 }
 
+struct large_values {
+    strata *db;
+    unsigned number;
+    size_t size;
+    strata_status failed;
+};
+
+static void *write_large(void *context)
+{
+    enum { PUTS = 60, LARGE_MAX = 100000 };
+    static const unsigned char bytes[LARGE_MAX];
+    struct large_values *large = context;
+    strata_txn *txn = NULL;
+    large->failed = strata_txn_auto(large->db, "main", &txn);
+    for (unsigned i = 0; i < PUTS && large->failed == STRATA_OK; i++) {
+        char key[20];
+        snprintf(key, sizeof(key), "k%u", i * 5 + large->number);
+        const size_t size = large->size + i * 977 % large->size;
+        large->failed = strata_kv_put(txn, NULL, strata_text(key), strata_view(bytes, size));
+    }
+    strata_txn_close(txn);
+    return NULL;
+}
+
+/* Five threads put values of `size` to twice that: in rows of up to 64 KiB, or objects of their own. */
+static void check_large_values(size_t size)
+{
+    enum { WRITERS = 5, BUDGET = 1 << 20 };
+    char folder[TEMP_FOLDER_SIZE];
+    struct test_heap counted;
+    pthread_t threads[WRITERS];
+    struct large_values large[WRITERS];
+    strata *db = NULL;
+    temp_folder_create(folder);
+    const strata_allocator allocator = test_heap_init(&counted);
+    const strata_open_options options = {
+        .size = sizeof(options), .allocator = &allocator, .memory_budget_bytes = BUDGET};
+    assert_int_equal(strata_open(folder, &options, &db), STRATA_OK);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        large[i] = (struct large_values){.db = db, .number = i, .size = size};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_large, &large[i]), 0);
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (unsigned i = 0; i < WRITERS; i++)
+        assert_int_equal(large[i].failed, STRATA_OK);
+    assert_int_equal(strata_compact(db, NULL), STRATA_OK);
+    assert_int_equal(strata_close(db), STRATA_OK);
+    print_message("values from %zu: peak %llu KiB\n", size,
+                  (unsigned long long)(atomic_load(&counted.bytes_peak) >> 10));
+    assert_true(atomic_load(&counted.bytes_peak) <= BUDGET);
+    temp_folder_remove(folder);
+}
+
+static void it_holds_with_many_large_values(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {5000, 15000, 25000, 32000, 50000};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        check_large_values(sizes[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_holds_with_background_threads),
         cmocka_unit_test(it_holds_with_many_writers_and_readers),
+        cmocka_unit_test(it_holds_with_many_large_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 static void counts_are_the_sizes_asked_for(void **state)
@@ -57,6 +58,85 @@ static void a_refused_request_counts_nothing(void **state)
     assert_int_equal(memory.peak_bytes, 8);
     release(&memory.allocator, block, 8);
     test_heap_assert_empty(&counted);
+}
+
+static void more_than_the_most_is_refused(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    memory.live_bytes_max = 100;
+    void *block = allocate(&memory.allocator, 90);
+    assert_null(allocate(&memory.allocator, 11));
+    assert_null(memory.allocator.resize(memory.allocator.context, block, 90, 101));
+    assert_int_equal(memory.live_bytes, 90);
+    assert_int_equal(memory.peak_bytes, 90);
+    assert_int_equal(counted.bytes_peak, 90);
+    block = memory.allocator.resize(memory.allocator.context, block, 90, 100);
+    assert_non_null(block);
+    block = memory.allocator.resize(memory.allocator.context, block, 100, 20);
+    release(&memory.allocator, block, 20);
+    test_heap_assert_empty(&counted);
+}
+
+static void mapped_blocks_keep_their_bytes_when_resized(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1000,    131071,  131072,  400000, 131073,
+                                   2097151, 2097152, 4000000, 150000, 10};
+    struct memory memory;
+    memory_init(&memory, NULL);
+    memory_map_large_blocks(&memory);
+    uint8_t *block = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const size_t kept = size < sizes[i] ? size : sizes[i];
+        block = memory.allocator.resize(memory.allocator.context, block, size, sizes[i]);
+        assert_non_null(block);
+        for (size_t j = 0; j < kept; j += 997)
+            assert_int_equal(block[j], (uint8_t)(j * 31));
+        size = sizes[i];
+        for (size_t j = 0; j < size; j += 997)
+            block[j] = (uint8_t)(j * 31);
+        assert_int_equal(memory.live_bytes, size);
+    }
+    release(&memory.allocator, block, size);
+    assert_int_equal(memory.live_bytes, 0);
+}
+
+static size_t resident_bytes(void)
+{
+    unsigned long all = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL)
+        return 0;
+    assert_int_equal(fscanf(file, "%lu %lu", &all, &resident), 2);
+    fclose(file);
+    return resident * 4096;
+}
+
+/* As flushes and merges do: blocks that come and go between others that stay. */
+static void mapped_blocks_are_gone_when_they_are_freed(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 40, LARGE = 200000, SMALL = 100 };
+    struct memory memory;
+    void *large[BLOCKS], *small[BLOCKS];
+    memory_init(&memory, NULL);
+    memory_map_large_blocks(&memory);
+    const size_t before = resident_bytes();
+    for (int i = 0; i < BLOCKS; i++) {
+        large[i] = allocate(&memory.allocator, LARGE);
+        memset(large[i], 1, LARGE);
+        small[i] = allocate(&memory.allocator, SMALL);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        release(&memory.allocator, large[i], LARGE);
+    assert_true(resident_bytes() < before + (1 << 20));
+    for (int i = 0; i < BLOCKS; i++)
+        release(&memory.allocator, small[i], SMALL);
 }
 
 static void zeroed_memory_is_zero(void **state)
@@ -119,6 +199,9 @@ int main(void)
         cmocka_unit_test(counts_are_the_sizes_asked_for),
         cmocka_unit_test(every_byte_comes_from_the_base),
         cmocka_unit_test(a_refused_request_counts_nothing),
+        cmocka_unit_test(more_than_the_most_is_refused),
+        cmocka_unit_test(mapped_blocks_keep_their_bytes_when_resized),
+        cmocka_unit_test(mapped_blocks_are_gone_when_they_are_freed),
         cmocka_unit_test(zeroed_memory_is_zero),
         cmocka_unit_test(text_is_copied_with_its_end),
         cmocka_unit_test(releasing_nothing_is_fine),

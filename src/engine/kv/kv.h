@@ -10,6 +10,7 @@ struct kv_context {
     struct value_holds *holds;
     struct store_reader *reader;
     bool alone;                    /* Every call is a transaction of its own, at the head. */
+    bool in_turn;                  /* Within kv_write.c: it holds storage->batch_lock. */
     struct storage_view view;      /* If alone, version and time are those of the last call. */
     struct storage_writes *writes; /* If alone, for calls on many keys. Not for snapshots. */
     struct storage_commit_options commit; /* If alone, how. */

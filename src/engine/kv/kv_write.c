@@ -2,6 +2,34 @@
 
 #include <assert.h>
 
+/* ---- turns ---- */
+
+/* A write with fewer bytes than that needs no turn. */
+enum { TURN_BYTES_MIN = 4096 };
+
+/* What is written is in memory up to three times. Small budgets have room for one batch or large value of
+ * an auto handle on its way, and the next one waits. Returns whether the turn is to be ended. */
+static bool turn_begin(struct kv_context *context, size_t bytes)
+{
+    struct storage *storage = context->storage;
+    if (!storage->store->profile.one_batch || context->in_turn || bytes < TURN_BYTES_MIN)
+        return false;
+    mutex_lock(&storage->batch_lock);
+    context->in_turn = true;
+    return true;
+}
+
+static void turn_end(struct kv_context *context, bool begun)
+{
+    if (!begun)
+        return;
+    buffer_release(context->scratch);
+    if (context->alone)
+        buffer_release(&context->writes->record);
+    context->in_turn = false;
+    mutex_unlock(&context->storage->batch_lock);
+}
+
 /* ---- objects of long values ---- */
 
 strata_status kv_note_object(struct kv_context *context, uint64_t object)
@@ -145,10 +173,12 @@ static strata_status write_judged(struct kv_judgement *judgement, struct storage
 static strata_status write_one(struct kv_judgement *judgement, struct storage_write *write)
 {
     struct kv_context *context = judgement->context;
-    const strata_status status = write_judged(judgement, write);
-    if (!context->alone || context->writes->values.length == 0)
-        return status;
-    return kv_settle_objects(context->writes, status);
+    const bool turn = turn_begin(context, write->value.length);
+    strata_status status = write_judged(judgement, write);
+    if (context->alone && context->writes->values.length > 0)
+        status = kv_settle_objects(context->writes, status);
+    turn_end(context, turn);
+    return status;
 }
 
 static struct storage_write write_of(struct storage_space *space, struct bytes key,
@@ -246,26 +276,17 @@ static strata_status write_many_alone(struct kv_context *context, struct storage
     return kv_settle_objects(context->writes, status);
 }
 
-/* A batch is in memory up to three times. Small budgets have room for one, and the next one waits. */
-static strata_status write_many_in_turn(struct kv_context *context, struct storage_space *space,
-                                        const strata_kv_write *writes, size_t count)
-{
-    struct storage *storage = context->storage;
-    if (!storage->store->profile.one_batch)
-        return write_many_alone(context, space, writes, count);
-    mutex_lock(&storage->batch_lock);
-    const strata_status status = write_many_alone(context, space, writes, count);
-    mutex_unlock(&storage->batch_lock);
-    return status;
-}
-
 strata_status kv_put_many(struct kv_context *context, struct storage_space *space,
                           const strata_kv_write *writes, size_t count)
 {
     if (count == 0)
         return STRATA_OK;
-    if (context->alone)
-        return write_many_in_turn(context, space, writes, count);
+    if (context->alone) {
+        const bool turn = turn_begin(context, SIZE_MAX);
+        const strata_status status = write_many_alone(context, space, writes, count);
+        turn_end(context, turn);
+        return status;
+    }
     const uint64_t before = context->writes->count;
     const strata_status status = write_each(context, space, writes, count);
     if (status == STRATA_OK)
