@@ -80,41 +80,116 @@ static void raise_peak(struct memory *memory, size_t live_bytes)
         continue;
 }
 
+/* ---- what is kept ---- */
+
+/* In place of what the last user wrote. */
+struct memory_block {
+    struct memory_block *next;
+};
+
+/* In this order, as below: whoever adds up both meanwhile may count a block twice, but not miss it. */
+static void keep_block(struct memory *memory, void *freed)
+{
+    struct memory_block *block = freed;
+#ifndef NDEBUG
+    /* Whoever still reads it, or trusts that new memory is zero, shall notice. */
+    memset(freed, 0xDB, memory->keep_size);
+#endif
+    mutex_lock(&memory->lock);
+    block->next = memory->kept;
+    memory->kept = block;
+    atomic_fetch_add(&memory->kept_bytes, memory->keep_size);
+    atomic_fetch_sub(&memory->live_bytes, memory->keep_size);
+    mutex_unlock(&memory->lock);
+}
+
+/* A block that was kept, counted as live; NULL if there is none. */
+static void *reuse_block(struct memory *memory)
+{
+    mutex_lock(&memory->lock);
+    struct memory_block *block = memory->kept;
+    if (block != NULL) {
+        memory->kept = block->next;
+        atomic_fetch_add(&memory->live_bytes, memory->keep_size);
+        atomic_fetch_sub(&memory->kept_bytes, memory->keep_size);
+    }
+    mutex_unlock(&memory->lock);
+    return block;
+}
+
+/* Gives back blocks until no more than `most` bytes are live and kept. */
+static void give_back_blocks(struct memory *memory, size_t most)
+{
+    mutex_lock(&memory->lock);
+    while (memory->kept != NULL &&
+           atomic_load(&memory->live_bytes) + atomic_load(&memory->kept_bytes) > most) {
+        struct memory_block *block = memory->kept;
+        memory->kept = block->next;
+        memory->base.resize(memory->base.context, block, memory->keep_size, 0);
+        atomic_fetch_sub(&memory->kept_bytes, memory->keep_size);
+    }
+    mutex_unlock(&memory->lock);
+}
+
+/* ---- counting ---- */
+
 static void count_less(struct memory *memory, size_t size)
 {
-    (void)atomic_fetch_sub_explicit(&memory->live_bytes, size, memory_order_relaxed);
+    (void)atomic_fetch_sub(&memory->live_bytes, size);
 }
 
 /* Counts `size` more bytes, unless that would be too many. */
 static bool count_more(struct memory *memory, size_t size, size_t *live_out)
 {
-    const size_t before =
-        atomic_fetch_add_explicit(&memory->live_bytes, size, memory_order_relaxed);
-    *live_out = before + size;
-    if (before + size <= memory->live_bytes_max)
+    *live_out = atomic_fetch_add(&memory->live_bytes, size) + size;
+    if (*live_out <= memory->live_bytes_max)
         return true;
     count_less(memory, size);
     return false;
 }
 
+/* More memory from the base, counted before it is there. What is kept gives way, all of it if that is
+ * what it takes. */
+static void *resize_up(struct memory *memory, void *block, size_t old_size, size_t new_size)
+{
+    size_t live_bytes;
+    if (!count_more(memory, new_size - old_size, &live_bytes))
+        return NULL;
+    const bool keeps = atomic_load(&memory->kept_bytes) > 0;
+    if (keeps)
+        give_back_blocks(memory, atomic_load(&memory->peak_bytes));
+    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
+    if (resized == NULL && keeps) {
+        memory_trim(memory);
+        resized = memory->base.resize(memory->base.context, block, old_size, new_size);
+    }
+    if (resized == NULL)
+        count_less(memory, new_size - old_size);
+    else
+        raise_peak(memory, live_bytes);
+    return resized;
+}
+
 static void *counted_resize(void *context, void *block, size_t old_size, size_t new_size)
 {
     struct memory *memory = context;
-    const size_t more = new_size > old_size ? new_size - old_size : 0;
-    size_t live_bytes = 0;
     assert(block != NULL || old_size == 0);
     assert(block == NULL || old_size > 0);
+    assert(old_size > 0 || new_size > 0);
 
-    if (more > 0 && !count_more(memory, more, &live_bytes))
-        return NULL;
-    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
-    if (resized == NULL && new_size > 0) {
-        count_less(memory, more);
+    if (new_size == 0 && old_size == memory->keep_size) {
+        keep_block(memory, block);
         return NULL;
     }
-    if (more > 0)
-        raise_peak(memory, live_bytes);
-    else
+    if (old_size == 0 && new_size == memory->keep_size) {
+        void *kept = reuse_block(memory);
+        if (kept != NULL)
+            return kept;
+    }
+    if (new_size > old_size)
+        return resize_up(memory, block, old_size, new_size);
+    void *resized = memory->base.resize(memory->base.context, block, old_size, new_size);
+    if (resized != NULL || new_size == 0)
         count_less(memory, old_size - new_size);
     return resized;
 }
@@ -129,6 +204,32 @@ void memory_init(struct memory *memory, const strata_allocator *base)
     memory->live_bytes_max = SIZE_MAX;
     atomic_init(&memory->live_bytes, 0);
     atomic_init(&memory->peak_bytes, 0);
+    atomic_init(&memory->kept_bytes, 0);
+    memory->keep_size = 0;
+    memory->kept = NULL;
+}
+
+void memory_destroy(struct memory *memory)
+{
+    assert(atomic_load(&memory->live_bytes) == 0);
+    memory_trim(memory);
+    if (memory->keep_size > 0)
+        mutex_destroy(&memory->lock);
+    memory->keep_size = 0;
+}
+
+void memory_keep(struct memory *memory, size_t size)
+{
+    assert(size >= sizeof(struct memory_block));
+    assert(memory->keep_size == 0 && atomic_load(&memory->live_bytes) == 0);
+    mutex_init(&memory->lock);
+    memory->keep_size = size;
+}
+
+void memory_trim(struct memory *memory)
+{
+    if (memory->keep_size > 0)
+        give_back_blocks(memory, 0);
 }
 
 void memory_map_large_blocks(struct memory *memory)

@@ -48,7 +48,7 @@ void store_free(struct store *store)
         memory_backend_destroy(store->own_backend);
     else
         local_backend_destroy(store->own_backend);
-    assert(atomic_load(&store->memory.live_bytes) == 0);
+    memory_destroy(&store->memory);
     release(&base, store, sizeof(*store));
 }
 

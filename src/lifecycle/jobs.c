@@ -324,10 +324,14 @@ static uint64_t store_backlog(struct store *store, struct epoch_slot *slot)
 /* How long nothing will be due if nobody writes, or reads much. */
 static int64_t store_idle(struct store *store)
 {
-    if (!store_unsynced(store))
+    int64_t next = store_trim_at(store);
+    if (store_unsynced(store)) {
+        const int64_t sync = atomic_load(&store->last_sync_us) + store->options.sync_interval_us;
+        next = sync < next ? sync : next;
+    }
+    if (next == STRATA_FOREVER)
         return STRATA_FOREVER;
-    const int64_t sync = atomic_load(&store->last_sync_us) + store->options.sync_interval_us;
-    const int64_t idle = sync - store_monotonic(store);
+    const int64_t idle = next - store_monotonic(store);
     return idle < 0 ? 0 : idle;
 }
 

@@ -368,6 +368,8 @@ strata_status store_open(const struct store_options *options, struct store **out
     atomic_store(&store->merge_sources, store->profile.merge_sources_max);
     if (!options->cache) /* Which keeps all data on the heap. */
         store->memory.live_bytes_max = store->profile.heap_bytes_max;
+    if (store->profile.keeps_chunks)
+        memory_keep(&store->memory, store->profile.memtable_chunk);
     strata_status status = store_create_parts(store);
     if (status == STRATA_OK)
         status = open_backend(store);

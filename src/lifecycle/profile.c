@@ -13,6 +13,15 @@ static uint64_t ring_size(uint64_t size)
     return size / (2 * RING_PAGE_SIZE) * (2 * RING_PAGE_SIZE);
 }
 
+/* The largest power of two up to `value`, which is not 0. */
+static size_t power_below(uint64_t value)
+{
+    size_t power = 1;
+    while (power <= value / 2)
+        power *= 2;
+    return power;
+}
+
 /* Three eighths of the budget for memtables, a quarter for held values and the log's ring, an eighth for
  * jobs and transactions. None of them needs all of a large budget: the cache gets what is left, which
  * is a quarter at least. (Of a small budget it gets a fifth: there the longest keys count.) */
@@ -26,7 +35,8 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .memtable_charge_max = between(64 * kib, budget / 8, 256 * mib),
         .memtable_count_max = small ? 1 : 2,
         /* At most a huge page, which core/memory.c asks for. */
-        .memtable_chunk = (size_t)between(16 * kib, budget / 64, 2 * mib),
+        .memtable_chunk = power_below(between(16 * kib, budget / 64, 2 * mib)),
+        .keeps_chunks = !small,
         .unit_size = 4096,
         .frame_size = small ? 4096 : 16384,
         /* Of a device 8 KiB come as fast as 4 KiB, 16 KiB do not; and more of them are worth their place. */

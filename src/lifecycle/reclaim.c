@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-enum { RETIRED_TRY_US = 1000 };
+enum { RETIRED_TRY_US = 1000, TRIM_US = 10 * 1000 * 1000 };
 
 static int64_t reclaim_now(const struct store *store)
 {
@@ -27,6 +27,22 @@ static bool orphans_certain(struct store *store)
     return !sets_retired(store) && atomic_load(&store->garbage.obsolete_runs) == 0;
 }
 
+int64_t store_trim_at(struct store *store)
+{
+    const uint64_t visible = atomic_load(&store->committer.visible);
+    if (atomic_load(&store->memory.kept_bytes) == 0)
+        return STRATA_FOREVER;
+    if (atomic_exchange(&store->quiet_version, visible) != visible)
+        atomic_store(&store->quiet_since_us, reclaim_now(store));
+    return atomic_load(&store->quiet_since_us) + TRIM_US;
+}
+
+/* Whether memory is kept for memtables that nobody fills. */
+static bool memory_idle(struct store *store)
+{
+    return store_trim_at(store) <= reclaim_now(store);
+}
+
 bool store_reclaim_due(struct store *store)
 {
     /* Once a publication has failed for good, what is not needed may be needed after all. */
@@ -35,7 +51,8 @@ bool store_reclaim_due(struct store *store)
     return garbage_any(&store->garbage) || (store->logged && atomic_load(&store->old_logs)) ||
            atomic_load(&store->old_manifests) ||
            (atomic_load(&store->orphans_below) > 0 && orphans_certain(store)) ||
-           (sets_retired(store) && reclaim_now(store) >= atomic_load(&store->retired_try_us));
+           (sets_retired(store) && reclaim_now(store) >= atomic_load(&store->retired_try_us)) ||
+           memory_idle(store);
 }
 
 void store_discard_object(struct store *store, uint64_t number)
@@ -135,6 +152,8 @@ strata_status store_reclaim_step(struct store *store, struct epoch_slot *slot)
     uint64_t number;
     if (epoch_reclaim(&store->epochs))
         atomic_store(&store->retired_try_us, reclaim_now(store) + RETIRED_TRY_US);
+    if (memory_idle(store))
+        memory_trim(&store->memory);
     if (garbage_take(&store->garbage, &number))
         return reclaim_garbage(store, number);
     if (atomic_load(&store->old_logs) && store->logged)

@@ -27,6 +27,7 @@ struct profile {
     uint64_t memtable_charge_max; /* Of one memtable. */
     uint32_t memtable_count_max;  /* Frozen ones waiting for their flush. */
     size_t memtable_chunk;
+    bool keeps_chunks; /* Of memtables that are gone, for the next. */
     size_t cache_bytes;
     size_t heap_bytes_max;   /* Of all: more is refused. */
     size_t shared_bytes_max; /* Of all: with more the cache gives way. */
@@ -165,6 +166,8 @@ struct store {
     uint32_t orphan_folder;         /* Being looked through, */
     uint64_t orphan_next;           /* from this number on. */
     _Atomic int64_t retired_try_us; /* Monotonic: what is retired is not tried before. */
+    _Atomic uint64_t quiet_version; /* What was visible when last looked at, */
+    _Atomic int64_t quiet_since_us; /* and since when; monotonic. */
     _Atomic bool untidy;            /* Objects are left that only the next open can find. */
 
     _Atomic uint32_t handle_count;
@@ -280,6 +283,10 @@ STRATA_CHECKED strata_status store_flush_step(struct store *store, struct job *j
 bool store_merge_due(struct store *store, struct epoch_slot *slot);
 STRATA_CHECKED strata_status store_merge_step(struct store *store, struct job *job,
                                               struct epoch_slot *slot);
+
+/* When memory that is kept for memtables goes back if nobody writes until then; monotonic. STRATA_FOREVER:
+ * there is none. */
+int64_t store_trim_at(struct store *store);
 
 /* What a merge is to do: the newest `live_count` live runs, with the `history_count` newest history
  * runs; or, without any, `history_count` history runs from `history_first` on. */

@@ -193,6 +193,111 @@ static void counts_hold_with_many_threads(void **state)
     assert_in_range(memory.peak_bytes, BLOCK_SIZE, THREADS * BLOCK_SIZE);
 }
 
+enum { KEPT_SIZE = 4096 };
+
+static void a_freed_block_is_kept_for_the_next(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    memory_keep(&memory, KEPT_SIZE);
+    void *first = allocate(&memory.allocator, KEPT_SIZE);
+    void *second = allocate(&memory.allocator, KEPT_SIZE);
+    release(&memory.allocator, first, KEPT_SIZE);
+    assert_int_equal(memory.live_bytes, KEPT_SIZE);
+    assert_int_equal(memory.kept_bytes, KEPT_SIZE);
+    assert_int_equal(counted.bytes, 2 * KEPT_SIZE);
+    assert_ptr_equal(allocate(&memory.allocator, KEPT_SIZE), first);
+    assert_int_equal(counted.requests, 2);
+    assert_int_equal(memory.kept_bytes, 0);
+    release(&memory.allocator, first, KEPT_SIZE);
+    release(&memory.allocator, second, KEPT_SIZE);
+    memory_trim(&memory);
+    assert_int_equal(memory.kept_bytes, 0);
+    test_heap_assert_empty(&counted);
+    memory_destroy(&memory);
+}
+
+static void what_is_kept_gives_way(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    memory_keep(&memory, KEPT_SIZE);
+    void *blocks[4];
+    for (size_t i = 0; i < 4; i++)
+        blocks[i] = allocate(&memory.allocator, KEPT_SIZE);
+    for (size_t i = 0; i < 4; i++)
+        release(&memory.allocator, blocks[i], KEPT_SIZE);
+    void *other = allocate(&memory.allocator, KEPT_SIZE + 1);
+    assert_int_equal(memory.kept_bytes, 2 * KEPT_SIZE);
+    assert_int_equal(counted.bytes_peak, 4 * KEPT_SIZE);
+    assert_int_equal(counted.bytes, 3 * KEPT_SIZE + 1);
+
+    /* Also where the base says no. */
+    counted.fail_at = counted.requests + 1;
+    void *more = allocate(&memory.allocator, 10);
+    assert_non_null(more);
+    assert_int_equal(memory.kept_bytes, 0);
+    counted.fail_at = counted.requests + 1;
+    assert_null(allocate(&memory.allocator, 10));
+    release(&memory.allocator, more, 10);
+    release(&memory.allocator, other, KEPT_SIZE + 1);
+    assert_int_equal(memory.live_bytes, 0);
+    memory_destroy(&memory);
+    test_heap_assert_empty(&counted);
+}
+
+/* Of two sizes, one of which is kept; at most HELD at a time. */
+static void *churn_memory(void *context)
+{
+    enum { HELD = 16 };
+    struct memory *memory = context;
+    void *blocks[HELD] = {0};
+    size_t sizes[HELD];
+    uint32_t draw = 1;
+    for (int round = 0; round < 4000; round++) {
+        draw = draw * 1664525 + 1013904223;
+        const size_t i = draw >> 20 & (HELD - 1);
+        if (blocks[i] != NULL) {
+            release(&memory->allocator, blocks[i], sizes[i]);
+            blocks[i] = NULL;
+        } else {
+            sizes[i] = (draw >> 28) < 8 ? KEPT_SIZE : 3000;
+            blocks[i] = allocate(&memory->allocator, sizes[i]);
+            memset(blocks[i], round, sizes[i]);
+        }
+    }
+    for (size_t i = 0; i < HELD; i++)
+        release(&memory->allocator, blocks[i], sizes[i]);
+    return NULL;
+}
+
+static void keeping_never_raises_the_peak(void **state)
+{
+    (void)state;
+    struct test_heap counted;
+    const strata_allocator base = test_heap_init(&counted);
+    struct memory memory;
+    memory_init(&memory, &base);
+    memory_keep(&memory, KEPT_SIZE);
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, churn_memory, &memory), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(memory.live_bytes, 0);
+    assert_true(counted.bytes == memory.kept_bytes);
+    assert_true(memory.kept_bytes <= memory.peak_bytes);
+    assert_true(counted.bytes_peak <= memory.peak_bytes);
+    memory_destroy(&memory);
+    test_heap_assert_empty(&counted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +311,9 @@ int main(void)
         cmocka_unit_test(text_is_copied_with_its_end),
         cmocka_unit_test(releasing_nothing_is_fine),
         cmocka_unit_test(counts_hold_with_many_threads),
+        cmocka_unit_test(a_freed_block_is_kept_for_the_next),
+        cmocka_unit_test(what_is_kept_gives_way),
+        cmocka_unit_test(keeping_never_raises_the_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,9 +189,47 @@ static void a_large_cache_stays_within_it(void **state)
     lab_destroy(&lab);
 }
 
+static void chunks_of_memtables_are_kept_within_it(void **state)
+{
+    (void)state;
+    struct lab lab;
+    strata_work work;
+    lab_create(&lab);
+    lab.options.memory_budget = 24 << 20;
+    lab_open(&lab);
+    struct memory *memory = &lab.store->memory;
+    const size_t chunk = lab.store->profile.memtable_chunk;
+    for (unsigned i = 0; i < 6000; i++)
+        lab_put_numbered(&lab, BRANCH_MAIN, i % 2000, 1000);
+    lab_flush(&lab);
+    lab_settle(&lab);
+    const size_t kept = memory->kept_bytes;
+    assert_true(kept >= 4 * chunk);
+
+    /* The next memtable is made of them. */
+    const size_t held = memory->live_bytes + kept;
+    for (unsigned i = 0; i < 1500; i++)
+        lab_put_numbered(&lab, BRANCH_MAIN, i, 1000);
+    assert_true(memory->kept_bytes <= kept - 4 * chunk);
+    assert_in_range(memory->live_bytes + memory->kept_bytes, 0, held + chunk);
+
+    /* Who writes no more does not keep them for ever. */
+    lab_flush(&lab);
+    lab_settle(&lab);
+    assert_int_equal(store_maintain(lab.store, 0, &work), STRATA_DONE);
+    assert_true(memory->kept_bytes > 0);
+    assert_true(work.idle_us > 0 && work.idle_us < STRATA_FOREVER);
+    lab.monotonic_us += work.idle_us;
+    lab_settle(&lab);
+    assert_int_equal(memory->kept_bytes, 0);
+    check_peak(&lab, "kept chunks");
+    lab_destroy(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_of_memtables_are_kept_within_it),
         cmocka_unit_test(small_rows_stay_within_it),
         cmocka_unit_test(large_rows_stay_within_it),
         cmocka_unit_test(long_keys_stay_within_it),

@@ -4,7 +4,8 @@ uint64_t database_memory(const strata *db)
 {
     const struct store *store = db->storage.store;
     /* The struct of the store is taken before its memory can count; the log's ring is no heap. */
-    return sizeof(*store) + atomic_load(&store->memory.live_bytes) + store->wal.ring.size +
+    return sizeof(*store) + atomic_load(&store->memory.live_bytes) +
+           atomic_load(&store->memory.kept_bytes) + store->wal.ring.size +
            atomic_load(&db->memory.live_bytes) + sizeof(*db);
 }
 
