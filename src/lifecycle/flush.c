@@ -31,7 +31,23 @@ void store_end_job(struct store *store, struct job *job, bool abandoned)
         job_discard_objects(store, job);
     rewrite_release(&job->rewrite);
     job_drop_inputs(job);
+    run_warm_release(&job->warm);
     job->running = false;
+}
+
+void store_warm_begin(struct store *store, struct job *job, struct run *run)
+{
+    if (run != NULL && !atomic_load(&store->pressed))
+        run_warm_begin(&job->warm, run);
+}
+
+/* What cannot be read here, a reader or a check will report. */
+void store_warm_step(struct store *store, struct job *job)
+{
+    bool done;
+    const strata_status status = run_warm_step(&job->warm, store->profile.step_charge, &done);
+    if (status != STRATA_OK || done)
+        run_warm_release(&job->warm);
 }
 
 static strata_status job_output(struct store *store, const struct job *job,
@@ -143,6 +159,7 @@ static strata_status flush_finish(struct store *store, struct job *job)
             atomic_fetch_add(&store->counters.flush_bytes,
                              outputs[i] == NULL ? 0 : outputs[i]->bytes);
         store_end_job(store, job, false);
+        store_warm_begin(store, job, outputs[0]);
     }
     run_drop(outputs[0]);
     run_drop(outputs[1]);
@@ -153,6 +170,13 @@ strata_status store_flush_step(struct store *store, struct job *job, struct epoc
 {
     strata_status status = STRATA_OK;
     bool done = false;
+    if (!job->running && job->warm.run != NULL) {
+        if (!store_flush_due(store, slot)) {
+            store_warm_step(store, job);
+            return STRATA_OK;
+        }
+        run_warm_release(&job->warm); /* Writers are more urgent. */
+    }
     if (!job->running)
         status = flush_begin(store, job, slot);
     else

@@ -81,11 +81,11 @@ static bool job_due(struct store *store, enum job_kind kind, struct epoch_slot *
     case JOB_SYNC:
         return store_sync_due(store) || store_sync_ahead_due(store, slot);
     case JOB_FLUSH:
-        return job->running || store_flush_due(store, slot);
+        return job->running || job->warm.run != NULL || store_flush_due(store, slot);
     case JOB_RECLAIM:
         return store_reclaim_due(store);
     case JOB_MERGE:
-        return job->running || store_merge_due(store, slot);
+        return job->running || job->warm.run != NULL || store_merge_due(store, slot);
     case JOB_COUNT:
         break;
     }

@@ -271,6 +271,7 @@ static strata_status merge_finish(struct store *store, struct job *job)
             atomic_fetch_add(&counters->merge_input_bytes, job->inputs[i]->bytes);
         merge_take_more(store, &job->rewrite);
         store_end_job(store, job, false);
+        store_warm_begin(store, job, outputs[0]);
     }
     run_drop(outputs[0]);
     run_drop(outputs[1]);
@@ -281,6 +282,10 @@ strata_status store_merge_step(struct store *store, struct job *job, struct epoc
 {
     strata_status status = STRATA_OK;
     bool done = false;
+    if (!job->running && job->warm.run != NULL) {
+        store_warm_step(store, job);
+        return STRATA_OK;
+    }
     if (!job->running)
         status = merge_begin(store, job, slot);
     else

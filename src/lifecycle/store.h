@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "durability/manifests.h"
 #include "table/rewrite.h"
+#include "table/run_warm.h"
 
 enum {
     STORE_THREADS_MAX = 64,
@@ -84,6 +85,7 @@ struct job {
     struct run *inputs[JOB_INPUTS_MAX]; /* Held. */
     uint32_t input_count;
     struct memtable *memtable; /* Held. */
+    struct run_warm warm;      /* What it published last goes to the cache. */
     uint64_t min_version;      /* Of the output. */
     uint64_t max_version;
     uint8_t live_tier;
@@ -353,6 +355,11 @@ uint64_t toll_price(const struct run *run);
 bool store_compacted(struct store *store, uint64_t version, struct epoch_slot *slot);
 bool store_reclaim_due(struct store *store);
 STRATA_CHECKED strata_status store_reclaim_step(struct store *store, struct epoch_slot *slot);
+
+/* Has the cache take in a run that was just published, if it is not NULL and writers leave time for it; a
+ * step of that. */
+void store_warm_begin(struct store *store, struct job *job, struct run *run);
+void store_warm_step(struct store *store, struct job *job);
 
 /* Ends a job, whole or not: what it holds is let go of. `abandoned`: what it wrote is garbage, unless
  * it may have been published. */

@@ -332,6 +332,35 @@ static strata_status map_load(struct cache *cache, struct part *part, uint32_t u
     return STRATA_OK;
 }
 
+/* Whether frames of a few units more fit in without one having to go. Under the lock. */
+static bool map_has_room(const struct cache *cache, size_t size)
+{
+    const size_t most = cache->space.bytes_max;
+    return cache->space.used_bytes + size + sizeof(struct frame_page) <=
+           most - 2 * (most / RESERVE_SHARE);
+}
+
+bool frame_map_offer(struct cache *cache, struct part *part, uint32_t unit,
+                     const struct frame *frame)
+{
+    const struct cached_frame fresh = {.frame = *frame,
+                                       .part = part->info.number,
+                                       .unit = unit,
+                                       .stripe = (uint8_t)(unit % CACHE_STRIPES)};
+    struct cache_shard *shard = map_shard(cache);
+    mutex_lock(&shard->lock);
+    const bool has_room = map_has_room(cache, frame->bytes.length + map_heads_size(frame));
+    mutex_unlock(&shard->lock);
+    if (!has_room)
+        return false;
+    struct cached_frame *copy = map_take_copy(cache, part, &fresh);
+    if (copy == NULL)
+        return true; /* It is there. */
+    map_fill_copy(copy, &fresh);
+    (void)map_list(cache, part, unit, copy);
+    return true;
+}
+
 strata_status frame_map_borrow(struct cache *cache, struct part *part, uint32_t unit,
                                struct frame_loan *out)
 {

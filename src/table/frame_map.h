@@ -77,6 +77,11 @@ void frame_map_use(struct frame_map *map, uint32_t unit, uintptr_t slot);
 STRATA_CHECKED strata_status frame_map_borrow(struct cache *cache, struct part *part, uint32_t unit,
                                               struct frame_loan *out);
 
+/* Lists a copy of a frame of `part` that has been read and checked, unless it is there. False if that would
+ * take more than is free. */
+bool frame_map_offer(struct cache *cache, struct part *part, uint32_t unit,
+                     const struct frame *frame);
+
 /* Gives back the memory of a frame that was evicted while it was pinned, with its last pin. */
 void frame_map_give_back(struct cache *cache, struct cached_frame *frame);
 

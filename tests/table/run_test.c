@@ -4,6 +4,7 @@
 #include "layout/key.h"
 #include "table/part_fixture.h"
 #include "table/run_output.h"
+#include "table/run_warm.h"
 
 static const struct sample_shape shapes[] = {
     {.seed = 1, .key_count = 900, .versions_max = 3, .value_size_max = 60, .keys = SAMPLE_SHORT},
@@ -247,6 +248,89 @@ static void an_input_finds_every_damaged_frame(void **state)
     run_fixture_close(&fixture);
 }
 
+static void warm_all(struct run_warm *warm, size_t piece_bytes)
+{
+    bool done = false;
+    while (!done)
+        assert_int_equal(run_warm_step(warm, piece_bytes, &done), STRATA_OK);
+}
+
+/* After that nothing is read from the parts any more, whatever the pieces, and however long frames are. */
+static void a_warm_run_is_read_from_memory(void **state)
+{
+    (void)state;
+    static const size_t pieces[] = {1, 4096, 20000, 1 << 20};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct run_fixture fixture;
+        struct run_source source;
+        struct run_warm warm = {.run = NULL};
+        run_fixture_open(&fixture, &shapes[i], (size_t)8 * CACHE_LARGE_BYTES_MIN, 40 * 1024);
+        run_warm_begin(&warm, fixture.run);
+        warm_all(&warm, pieces[i % 4]);
+        run_warm_release(&warm);
+        run_source_init(&source, fixture.run);
+        assert_int_equal(source_seek(&source.source, (struct bytes){0}, UINT64_MAX), STRATA_OK);
+        for (size_t at = 0; at < fixture.sample.count; at++) {
+            assert_stands_on(&source.source, &fixture.sample, at);
+            assert_int_equal(source_next(&source.source), STRATA_OK);
+        }
+        assert_true(cache_hits(&fixture.parts.cache) > 0);
+        assert_true(cache_misses(&fixture.parts.cache) == 0);
+        source_release(&source.source);
+        run_fixture_close(&fixture);
+    }
+}
+
+/* What is there stays, and what does not fit is left to readers. */
+static void warming_takes_only_what_is_free(void **state)
+{
+    (void)state;
+    struct sample_shape shape = shapes[1];
+    shape.key_count = 30000;
+    shape.value_size_max = 3000;
+    struct run_fixture fixture;
+    struct run_warm warm = {.run = NULL};
+    run_fixture_open(&fixture, &shape, CACHE_LARGE_BYTES_MIN, 1 << 20);
+    struct cache *cache = &fixture.parts.cache;
+    assert_true(fixture.run->bytes > CACHE_LARGE_BYTES_MIN);
+    run_warm_begin(&warm, fixture.run);
+    warm_all(&warm, 1 << 16);
+    run_warm_release(&warm);
+    const size_t used = cache->space.used_bytes;
+    assert_true(used > CACHE_LARGE_BYTES_MIN / 2 && used < CACHE_LARGE_BYTES_MIN);
+    assert_true(cache->evicted == NULL);
+    run_warm_begin(&warm, fixture.run);
+    warm_all(&warm, 1 << 16);
+    run_warm_release(&warm);
+    assert_true(cache->space.used_bytes == used);
+    assert_true(cache->evicted == NULL);
+    run_fixture_close(&fixture);
+}
+
+/* A damaged frame does not get in; a small cache has no use for any. */
+static void warming_checks_what_it_reads(void **state)
+{
+    (void)state;
+    struct run_fixture fixture;
+    struct run_warm warm = {.run = NULL};
+    bool done;
+    run_fixture_open(&fixture, &shapes[0], CACHE_LARGE_BYTES_MIN, 1 << 20);
+    fixture.parts.faulty.flip_offset = 5000;
+    fixture.parts.faulty.flip_mask = 1;
+    run_warm_begin(&warm, fixture.run);
+    assert_int_equal(run_warm_step(&warm, 1 << 16, &done), STRATA_CORRUPT);
+    assert_true(done);
+    run_warm_release(&warm);
+    run_warm_release(&warm);
+    fixture.parts.faulty.flip_mask = 0;
+    run_fixture_close(&fixture);
+
+    run_fixture_open(&fixture, &shapes[0], 64 * 1024, 1 << 20);
+    run_warm_begin(&warm, fixture.run);
+    assert_null(warm.run);
+    run_fixture_close(&fixture);
+}
+
 /* Moving a source in memory, as scans do, does not matter to it. */
 static void a_source_may_move(void **state)
 {
@@ -419,6 +503,9 @@ int main(void)
         cmocka_unit_test(an_input_gives_every_row_and_leaves_no_trace),
         cmocka_unit_test(an_input_finds_every_damaged_frame),
         cmocka_unit_test(no_move_passes_many_rows_that_are_not_seen),
+        cmocka_unit_test(a_warm_run_is_read_from_memory),
+        cmocka_unit_test(warming_takes_only_what_is_free),
+        cmocka_unit_test(warming_checks_what_it_reads),
         cmocka_unit_test(a_source_may_move),
         cmocka_unit_test(a_source_may_be_released_when_its_run_is_gone),
         cmocka_unit_test(threads_read_a_run_that_does_not_fit_into_the_cache),
