@@ -13,7 +13,9 @@
  * Live merges leave history alone: what they displace goes to a history run of its own, once. History
  * runs are merged by the same rule among themselves. One with more than VERSIONS_MAX versions of a key is
  * left in peace, since every key has to be sought in it only once for many versions, until there are more
- * than HISTORY_ALL_MAX runs in all. */
+ * than HISTORY_ALL_MAX runs in all. It waits for live runs, which cost every read, but not for ever: with
+ * HISTORY_PILED runs it comes first, and with twice as many also where writers are held up, so that
+ * whoever writes without a break does not make files without end. */
 #include "lifecycle/store.h"
 
 #include <assert.h>
@@ -23,6 +25,7 @@ enum {
     LIVE_RUNS_MAX = 5,
     HISTORY_RUNS_MAX = 8,
     HISTORY_ALL_MAX = 32,
+    HISTORY_PILED = 20,
     RUN_RATIO = 2,
     VERSIONS_MAX = 16,
     TIER_MIDDLE = 1,
@@ -74,9 +77,12 @@ static bool choose_due(const struct tableset *set, const struct merge_bounds *bo
     /* Where writers are held up, what makes room for them comes first. */
     const uint32_t paid =
         set->live_count > PACE_RUNS_FREE ? 0 : toll_paid(set, bounds->sources_max);
+    const uint32_t piled = set->live_count > PACE_RUNS_FREE ? 2 * HISTORY_PILED : HISTORY_PILED;
     *out = (struct merge_choice){.live_count = due > paid ? due : paid};
-    if (out->live_count == 0)
+    if (out->live_count == 0 || set->history_count > piled)
         out->history_count = choose_history(set, bounds);
+    if (out->history_count > 0)
+        out->live_count = 0;
     return out->live_count + out->history_count > 0;
 }
 

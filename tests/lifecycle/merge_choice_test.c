@@ -200,6 +200,7 @@ static void runs_become_one_when_reads_have_paid_for_it(void **state)
 }
 
 #define FOUR_OLD   "0:0-80=1 0:0-70=1 0:0-60=1 0:0-50=1"
+#define FIVE_OLD   "0:0-90=1 0:0-90=1 0:0-90=1 0:0-90=1 0:0-90=1 "
 #define EIGHT_OLD  FOUR_OLD " 0:0-40=1 0:0-30=1 0:0-20=1 0:0-10=1"
 #define FOUR(run)  run " " run " " run " " run
 #define EIGHT(run) FOUR(run) " " FOUR(run)
@@ -236,6 +237,14 @@ static void the_newest_history_is_merged_when_there_is_much(void **state)
          .live = FIVE_LIVE " 2:0-90=9999",
          .history = "0:0-90=1 " EIGHT_OLD,
          .chosen = "5+0"},
+        {.what = "but before them with more than 20 runs",
+         .live = FIVE_LIVE " 2:0-90=9999",
+         .history = FIVE_OLD FIVE_OLD "0:0-90=1 0:0-90=1 0:0-90=1 " EIGHT_OLD,
+         .chosen = "h0+21"},
+        {.what = "unless writers are held up",
+         .live = FIVE_LIVE " " FIVE_LIVE " 2:0-90=9999",
+         .history = FIVE_OLD FIVE_OLD "0:0-90=1 0:0-90=1 0:0-90=1 " EIGHT_OLD,
+         .chosen = "10+0"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }
