@@ -56,9 +56,12 @@ void profile_fill(struct profile *profile, uint64_t budget)
         .pieces_bytes_max = small ? (size_t)(budget / 4) : 0,
         .step_charge = between(32 * kib, budget / 512, 128 * kib),
     };
-    /* The store and the handle above it are allocated without being counted. */
+    /* The store and the handle above it are allocated without being counted. A small budget has no room
+     * for what very many threads need for scans of deep forks, which nothing bounds in advance: better
+     * that it is exceeded for a moment than that a put is refused. */
+    const uint64_t most = small ? 2 * budget : budget;
     profile->heap_bytes_max = (size_t)between(
-        0, budget - sizeof(struct store) - HANDLE_BYTES - profile->ring_bytes, SIZE_MAX);
+        0, most - sizeof(struct store) - HANDLE_BYTES - profile->ring_bytes, SIZE_MAX);
     const uint64_t held = between(between(0, budget / 4, 64 * mib), budget / 8, budget / 4);
     const uint64_t memtables = (profile->memtable_count_max + 1) * profile->memtable_charge_max;
     const uint64_t cache = small ? budget / 5 : budget - memtables - held - budget / 8;

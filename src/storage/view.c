@@ -326,7 +326,7 @@ strata_status storage_get_many(struct store_reader *reader, const struct storage
     for (uint32_t i = 0; i < readied; i++)
         lookup_key_release(&batch.lookups[i]);
     store_count_gets(reader->store, reader->slot, count, view->version,
-                     out[0].found ? out[0].row.from : 0);
+                     count > 0 && out[0].found ? out[0].row.from : 0);
     for (uint32_t i = 0; i < count && status != STRATA_OK; i++) {
         storage_unpin(reader, &out[i]);
         out[i].found = false;
