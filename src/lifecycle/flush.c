@@ -104,12 +104,10 @@ strata_status store_job_publish(struct store *store, struct job *job, struct run
         if (outputs[i] != NULL)
             added[change.added_count++] = outputs[i];
     }
-    if (job->memtable != NULL) {
-        const struct memtable_commits *block = atomic_load(&job->memtable->commits);
-        const uint32_t count = block == NULL ? 0 : atomic_load(&block->count);
-        change.flushed_time_us =
-            count == 0 ? store->flushed_time_us : block->entries[count - 1].time_us;
-    }
+    if (job->memtable != NULL)
+        change.flushed_time_us = job->memtable->commits.stretch_count == 0
+                                     ? store->flushed_time_us
+                                     : job->memtable->last_time_us;
     TRY(job_values(store, job, &change.values));
     const strata_status status = store_publish(store, &change);
     if (status != STRATA_OK)

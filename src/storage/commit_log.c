@@ -15,13 +15,12 @@ static void log_entry_fill(struct storage_log_entry *out, uint64_t branch, uint6
     out->message[message.length] = '\0';
 }
 
-/* The last commit inside the bounds in a memtable, or NULL. */
-static const struct memtable_commit *
-log_in_memtable(const struct memtable *memtable, uint64_t branch, const struct log_bounds *bounds)
+/* The last commit inside the bounds in a memtable. */
+static bool log_in_memtable(const struct memtable *memtable, uint64_t branch,
+                            const struct log_bounds *bounds, struct memtable_commit *out)
 {
-    const struct memtable_commit *commit =
-        commit_index_find(&memtable->commit_index, branch, bounds->version, bounds->time_us);
-    return commit != NULL && commit->version > bounds->above ? commit : NULL;
+    return commit_index_find(&memtable->commits, branch, bounds->version, bounds->time_us, out) &&
+           out->version > bounds->above;
 }
 
 /* To the last packed row of the branch that begins at or before `version`; its key's version. */
@@ -113,10 +112,10 @@ strata_status storage_log_own(struct store *store, uint64_t branch, const struct
     if (bounds->above >= bounds->version)
         return STRATA_OK;
     for (uint32_t i = 0; i < set->memtable_count; i++) {
-        const struct memtable_commit *commit = log_in_memtable(set->memtables[i], branch, bounds);
-        if (commit != NULL) {
-            log_entry_fill(out, branch, commit->version, commit->time_us, commit->rows,
-                           commit->message);
+        struct memtable_commit commit;
+        if (log_in_memtable(set->memtables[i], branch, bounds, &commit)) {
+            log_entry_fill(out, branch, commit.version, commit.time_us, commit.rows,
+                           commit.message);
             *found = true;
             return STRATA_OK;
         }

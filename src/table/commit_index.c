@@ -29,10 +29,10 @@ static struct commit_index_node *slot_node(uintptr_t slot)
     return (struct commit_index_node *)(slot & ~slot_is_node);
 }
 
-static const struct memtable_commit *slot_commit(uintptr_t slot)
+static struct commit_stretch *slot_stretch(uintptr_t slot)
 {
     assert((slot & slot_is_node) == 0);
-    return (const struct memtable_commit *)slot;
+    return (struct commit_stretch *)slot;
 }
 
 static struct commit_index_node *index_node_create(struct region *region)
@@ -45,26 +45,31 @@ static struct commit_index_node *index_node_create(struct region *region)
     return node;
 }
 
-/* Puts a commit, which is complete but for these, in front of its chain. */
-static void commit_link(struct memtable_commit *commit, const struct memtable_commit *older)
+/* Begins a stretch with its first commit, in front of its chain. */
+static struct commit_stretch *index_stretch_create(struct region *region,
+                                                   const struct commit_stretch *older,
+                                                   const struct memtable_commit *commit)
 {
-    commit->older = older;
-    commit->jump = older;
-    commit->span = 1;
-    if (older == NULL)
-        return;
-    assert(commit->branch == older->branch && commit->version > older->version);
-    const struct memtable_commit *over = older->jump;
-    if (over != NULL && over->span == older->span) {
-        commit->jump = over->jump;
-        commit->span = 1 + 2 * over->span;
+    uint32_t name;
+    const unsigned capacity = commit_stretch_capacity(older, commit);
+    struct commit_stretch *stretch =
+        region_take(region, commit_stretch_size(capacity, commit->message.length), &name);
+    assert(stretch != NULL);
+    commit_stretch_init(stretch, capacity, commit);
+    stretch->older = older;
+    stretch->jump = older;
+    const struct commit_stretch *over = older == NULL ? NULL : older->jump;
+    if (over != NULL && over->rank == older->rank) {
+        stretch->jump = over->jump;
+        stretch->rank = (uint8_t)(over->rank + 1);
     }
 #if STRATA_PLANT == 31
-    commit->older = commit->jump;
+    stretch->older = stretch->jump;
 #endif
+    return stretch;
 }
 
-/* The slot for a branch that has none yet, or whose newest commit lies there. */
+/* The slot for a branch that has none yet, or whose newest stretch lies there. */
 static _Atomic uintptr_t *index_slot(struct commit_index *index, struct region *region,
                                      uint64_t branch, unsigned *made)
 {
@@ -77,7 +82,7 @@ static _Atomic uintptr_t *index_slot(struct commit_index *index, struct region *
             node = slot_node(present);
             continue;
         }
-        const struct memtable_commit *before = slot_commit(present);
+        const struct commit_stretch *before = slot_stretch(present);
         if (before == NULL || before->branch == branch)
             return slot;
         /* Another branch lies here: it goes a level down, and so may this one. */
@@ -89,25 +94,43 @@ static _Atomic uintptr_t *index_slot(struct commit_index *index, struct region *
     }
 }
 
+static size_t index_rounded(size_t size)
+{
+    const size_t step = (size_t)1 << REGION_STEP_BITS;
+    return (size + step - 1) / step * step;
+}
+
+size_t commit_index_add_size(size_t message_bytes)
+{
+    assert(message_bytes <= SIZE_MAX / 2);
+    const size_t nodes = (COMMIT_INDEX_DEPTH_MAX - 1) * sizeof(struct commit_index_node);
+    const size_t most = commit_stretch_size(STRETCH_COMMITS_MAX, 0);
+    const size_t alone = commit_stretch_size(1, message_bytes);
+    return nodes + index_rounded(alone > most ? alone : most);
+}
+
 unsigned commit_index_add(struct commit_index *index, struct region *region,
-                          struct memtable_commit *commit)
+                          const struct memtable_commit *commit)
 {
     unsigned made = 0;
     _Atomic uintptr_t *slot = index->last;
-    const struct memtable_commit *older =
-        slot == NULL ? NULL : slot_commit(atomic_load_explicit(slot, memory_order_relaxed));
-    if (older == NULL || older->branch != commit->branch) {
+    struct commit_stretch *newest =
+        slot == NULL ? NULL : slot_stretch(atomic_load_explicit(slot, memory_order_relaxed));
+    if (newest == NULL || newest->branch != commit->branch) {
         slot = index_slot(index, region, commit->branch, &made);
-        older = slot_commit(atomic_load_explicit(slot, memory_order_relaxed));
+        newest = slot_stretch(atomic_load_explicit(slot, memory_order_relaxed));
         index->last = slot;
     }
-    commit_link(commit, older);
-    atomic_store_explicit(slot, (uintptr_t)commit, memory_order_release);
+    if (newest == NULL || !commit_stretch_add(newest, commit)) {
+        const struct commit_stretch *begun = index_stretch_create(region, newest, commit);
+        index->stretch_count++;
+        atomic_store_explicit(slot, (uintptr_t)begun, memory_order_release);
+    }
     return made;
 }
 
-static const struct memtable_commit *index_newest_of(const struct commit_index *index,
-                                                     uint64_t branch)
+static const struct commit_stretch *index_newest_of(const struct commit_index *index,
+                                                    uint64_t branch)
 {
     const uint64_t hash = branch_hash(branch);
     const struct commit_index_node *node = &index->root;
@@ -118,19 +141,53 @@ static const struct memtable_commit *index_newest_of(const struct commit_index *
             node = slot_node(slot);
             continue;
         }
-        const struct memtable_commit *commit = slot_commit(slot);
-        return commit != NULL && commit->branch == branch ? commit : NULL;
+        const struct commit_stretch *stretch = slot_stretch(slot);
+        return stretch != NULL && stretch->branch == branch ? stretch : NULL;
     }
 }
 
-const struct memtable_commit *commit_index_find(const struct commit_index *index, uint64_t branch,
-                                                uint64_t version, int64_t time_us)
+static bool stretch_begins_later(const struct commit_stretch *stretch, uint64_t version,
+                                 int64_t time_us)
 {
-    const struct memtable_commit *commit = index_newest_of(index, branch);
-    while (commit != NULL && (commit->version > version || commit->time_us > time_us)) {
-        const struct memtable_commit *jump = commit->jump;
-        const bool far = jump != NULL && (jump->version > version || jump->time_us > time_us);
-        commit = far ? jump : commit->older;
+    return stretch->version > version || stretch->time_us > time_us;
+}
+
+bool commit_index_find(const struct commit_index *index, uint64_t branch, uint64_t version,
+                       int64_t time_us, struct memtable_commit *out)
+{
+    const struct commit_stretch *stretch = index_newest_of(index, branch);
+    while (stretch != NULL && stretch_begins_later(stretch, version, time_us)) {
+        const struct commit_stretch *jump = stretch->jump;
+        const bool far = jump != NULL && stretch_begins_later(jump, version, time_us);
+        stretch = far ? jump : stretch->older;
     }
-    return commit;
+    if (stretch == NULL)
+        return false;
+    *out = commit_stretch_find(stretch, version, time_us);
+    return true;
+}
+
+/* Lists what is below a node from the end, `*left` on; goes as deep as the trie. */
+static void index_node_list(const struct commit_index_node *node, const struct commit_stretch **out,
+                            size_t *left)
+{
+    for (unsigned i = 0; i < COMMIT_INDEX_WAYS; i++) {
+        const uintptr_t slot = atomic_load_explicit(&node->slots[i], memory_order_acquire);
+        if ((slot & slot_is_node) != 0) {
+            index_node_list(slot_node(slot), out, left);
+            continue;
+        }
+        const struct commit_stretch *stretch = slot_stretch(slot);
+        for (; stretch != NULL; stretch = stretch->older) {
+            assert(*left > 0);
+            out[--*left] = stretch;
+        }
+    }
+}
+
+void commit_index_list(const struct commit_index *index, const struct commit_stretch **out)
+{
+    size_t left = index->stretch_count;
+    index_node_list(&index->root, out, &left);
+    assert(left == 0);
 }

@@ -8,42 +8,54 @@
 
 static int log_order(const void *a, const void *b)
 {
-    const struct memtable_commit *first = *(const struct memtable_commit *const *)a;
-    const struct memtable_commit *second = *(const struct memtable_commit *const *)b;
+    const struct commit_stretch *first = *(const struct commit_stretch *const *)a;
+    const struct commit_stretch *second = *(const struct commit_stretch *const *)b;
     if (first->branch != second->branch)
         return first->branch < second->branch ? -1 : 1;
     return (first->version > second->version) - (first->version < second->version);
 }
 
-/* Packs commits from `position` on into the next row. */
+/* To the next commit. */
+static void log_source_pass(struct log_source *self)
+{
+    self->commit++;
+    if (self->commit == commit_stretch_count(self->order[self->position])) {
+        self->commit = 0;
+        self->position++;
+    }
+}
+
+/* Packs commits from there on into the next row. */
 static strata_status log_source_pack(struct log_source *self)
 {
     self->source.valid = false;
     buffer_truncate(&self->value, 0);
     if (self->position == self->count)
         return STRATA_OK;
-    const struct memtable_commit *first = self->order[self->position];
+    const struct memtable_commit first =
+        commit_stretch_at(self->order[self->position], self->commit);
     struct commit_packer packer = {.started = false};
     size_t packed = 0;
     while (self->position < self->count && packed < LOG_COMMITS_PER_ROW &&
            self->value.length < LOG_ROW_BYTES) {
-        const struct memtable_commit *commit = self->order[self->position];
-        if (commit->branch != first->branch)
+        const struct commit_stretch *stretch = self->order[self->position];
+        if (stretch->branch != first.branch)
             break;
+        const struct memtable_commit commit = commit_stretch_at(stretch, self->commit);
         TRY(commit_pack(&packer, &self->value,
-                        &(struct packed_commit){.version = commit->version,
-                                                .time_us = commit->time_us,
-                                                .rows = commit->rows,
-                                                .message = commit->message}));
-        self->position++;
+                        &(struct packed_commit){.version = commit.version,
+                                                .time_us = commit.time_us,
+                                                .rows = commit.rows,
+                                                .message = commit.message}));
+        log_source_pass(self);
         packed++;
     }
-    key_prefix_store(self->key, first->branch, SYSTEM_LOG);
-    store_ordered_u64(self->key + KEY_PREFIX_SIZE, first->version);
+    key_prefix_store(self->key, first.branch, SYSTEM_LOG);
+    store_ordered_u64(self->key + KEY_PREFIX_SIZE, first.version);
     self->source.row = (struct row){.key = bytes_of(self->key, sizeof(self->key)),
                                     .value = buffer_view(&self->value),
-                                    .from = first->version,
-                                    .time_us = first->time_us,
+                                    .from = first.version,
+                                    .time_us = first.time_us,
                                     .kind = ROW_PUT};
     self->source.valid = true;
     return STRATA_OK;
@@ -55,6 +67,7 @@ static strata_status log_source_seek(struct source *source, struct bytes key, ui
     assert(key.length == 0);
     (void)key, (void)from;
     self->position = 0;
+    self->commit = 0;
     return log_source_pack(self);
 }
 
@@ -97,26 +110,18 @@ strata_status log_source_init(struct log_source *source, const struct memtable *
     };
     *source = (struct log_source){.source = {.class = &log_source_class}, .allocator = allocator};
     buffer_init(&source->value, allocator);
-    const struct memtable_commits *block;
-    for (block = atomic_load(&memtable->commits); block != NULL; block = block->older)
-        source->count += atomic_load(&block->count);
+    source->count = memtable->commits.stretch_count;
     if (source->count == 0)
         return STRATA_OK;
     source->order = allocate(allocator, source->count * sizeof(*source->order));
     if (source->order == NULL)
-        return failure(STRATA_NO_MEMORY, "no memory to sort %zu commits", source->count);
-    /* Newest first, filled in from the end: in order of version. That is all there is to do where all
-     * commits are of one branch. */
-    size_t left = source->count;
+        return failure(STRATA_NO_MEMORY, "no memory to sort %zu stretches of commits",
+                       source->count);
+    commit_index_list(&memtable->commits, source->order);
+    /* Listed as they have to be where all are of one branch. */
     bool sorted = true;
-    for (block = atomic_load(&memtable->commits); block != NULL; block = block->older) {
-        for (uint32_t i = atomic_load(&block->count); i > 0; i--) {
-            source->order[--left] = &block->entries[i - 1];
-            sorted =
-                sorted && block->entries[i - 1].branch == source->order[source->count - 1]->branch;
-        }
-    }
-    assert(left == 0);
+    for (size_t i = 1; i < source->count; i++)
+        sorted = sorted && source->order[i]->branch == source->order[0]->branch;
     if (!sorted)
         qsort(source->order, source->count, sizeof(*source->order), log_order);
     return STRATA_OK;

@@ -13,9 +13,10 @@ enum { LOG_COMMITS_PER_ROW = 256, LOG_ROW_BYTES = 16 * 1024 };
 struct log_source {
     struct source source;
     const strata_allocator *allocator;
-    const struct memtable_commit **order; /* By branch, then version. */
+    const struct commit_stretch **order; /* By branch, then version. */
     size_t count;
-    size_t position; /* Of the first commit after the present row. */
+    size_t position; /* In that order, of the first commit after the present row; */
+    unsigned commit; /* and in the stretch. */
     uint8_t key[KEY_PREFIX_SIZE + 8];
     struct buffer value;
 };

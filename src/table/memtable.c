@@ -10,11 +10,6 @@
 /* Memtables of chunks of that size are large. */
 enum { MEMTABLE_LARGE_CHUNK = 1 << 20 };
 
-static size_t memtable_rounded(size_t size)
-{
-    return (size + 7) & ~(size_t)7;
-}
-
 static void memtable_check(const struct memtable *memtable)
 {
     assert(memtable->allocator != NULL);
@@ -87,18 +82,6 @@ void memtable_drop(struct memtable *memtable)
     release(memtable->allocator, memtable, sizeof(*memtable));
 }
 
-/* The block that has room for one more commit, or NULL. */
-static struct memtable_commits *memtable_commits_open(const struct memtable *memtable)
-{
-    struct memtable_commits *newest =
-        atomic_load_explicit(&memtable->commits, memory_order_relaxed);
-    if (newest == NULL)
-        return NULL;
-    const uint32_t count = atomic_load_explicit(&newest->count, memory_order_relaxed);
-    assert(count <= MEMTABLE_COMMITS_PER_BLOCK);
-    return count < MEMTABLE_COMMITS_PER_BLOCK ? newest : NULL;
-}
-
 /* Makes sure that what `rows` inserts and `more` bytes take is there. */
 static strata_status memtable_reserve_size(struct memtable *memtable, size_t rows, size_t bytes,
                                            size_t more)
@@ -130,13 +113,9 @@ strata_status memtable_reserve(struct memtable *memtable, size_t rows, size_t by
                                size_t message_bytes)
 {
     memtable_check(memtable);
-    const size_t message =
-        message_bytes > SIZE_MAX / 4 ? message_bytes : memtable_rounded(message_bytes);
-    const bool full = memtable_commits_open(memtable) == NULL;
-    return memtable_reserve_size(
-        memtable, rows, bytes,
-        message + COMMIT_INDEX_BYTES_MAX +
-            (full ? memtable_rounded(sizeof(struct memtable_commits)) : 0));
+    if (message_bytes > SIZE_MAX / 4)
+        return failure(STRATA_NO_MEMORY, "no memory for a message of %zu bytes", message_bytes);
+    return memtable_reserve_size(memtable, rows, bytes, commit_index_add_size(message_bytes));
 }
 
 void memtable_freeze(struct memtable *memtable)
@@ -349,18 +328,8 @@ void memtable_insert(struct memtable *memtable, const struct row *row)
 
 /* ---- commits ---- */
 
-/* Begins a block of commits; reserved before. */
-static struct memtable_commits *memtable_commits_create(struct memtable *memtable)
-{
-    assert(memtable_commits_open(memtable) == NULL);
-    uint32_t name;
-    struct memtable_commits *block = region_take(&memtable->region, sizeof(*block), &name);
-    assert(block != NULL);
-    block->older = atomic_load_explicit(&memtable->commits, memory_order_relaxed);
-    atomic_init(&block->count, 0);
-    atomic_store_explicit(&memtable->commits, block, memory_order_release);
-    return block;
-}
+static_assert(offsetof(struct commit_stretch, steps) + sizeof(struct commit_step) <= COMMIT_CHARGE,
+              "a commit alone in a stretch with room for two takes no more than it is charged");
 
 void memtable_add_commit(struct memtable *memtable, const struct memtable_commit *commit)
 {
@@ -368,27 +337,8 @@ void memtable_add_commit(struct memtable *memtable, const struct memtable_commit
     assert(commit->version >= memtable->first_version);
     assert(commit->version > atomic_load_explicit(&memtable->last_version, memory_order_relaxed));
 
-    struct bytes kept = {0};
-    if (commit->message.length > 0) {
-        uint32_t name;
-        void *message = region_take(&memtable->region, commit->message.length, &name);
-        assert(message != NULL);
-        memcpy(message, commit->message.data, commit->message.length);
-        kept = bytes_of(message, commit->message.length);
-    }
-
-    struct memtable_commits *block = memtable_commits_open(memtable);
-    if (block == NULL)
-        block = memtable_commits_create(memtable);
-    const uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
-    struct memtable_commit *copy = &block->entries[count];
-    *copy = (struct memtable_commit){.version = commit->version,
-                                     .time_us = commit->time_us,
-                                     .branch = commit->branch,
-                                     .rows = commit->rows,
-                                     .message = kept};
-    const unsigned nodes = commit_index_add(&memtable->commit_index, &memtable->region, copy);
-    atomic_store_explicit(&block->count, count + 1, memory_order_release);
+    const unsigned nodes = commit_index_add(&memtable->commits, &memtable->region, commit);
+    memtable->last_time_us = commit->time_us;
     memtable_count_up(&memtable->charge,
                       COMMIT_CHARGE + nodes * COMMIT_NODE_CHARGE + commit->message.length);
     atomic_store_explicit(&memtable->last_version, commit->version, memory_order_release);

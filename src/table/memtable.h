@@ -1,5 +1,5 @@
 /* The newest rows, in memory: every version of every key committed since the last freeze, and the
- * list of those commits.
+ * list of those commits (commit_index.h).
  *
  * A version is a piece of the memtable's region (memtable_node.h); those of a key are a chain, newest
  * first. The keys are in a tree, for their order (memtable_tree.h), and from MEMTABLE_HASHED_KEYS keys
@@ -23,15 +23,6 @@ enum { MEMTABLE_HASHED_KEYS = 1024 };
 
 struct memtable_node; /* Private. */
 
-enum { MEMTABLE_COMMITS_PER_BLOCK = 96 };
-
-/* Newest block first. Entries [0, count) are complete once `count` says so. */
-struct memtable_commits {
-    struct memtable_commits *older;
-    _Atomic uint32_t count;
-    struct memtable_commit entries[MEMTABLE_COMMITS_PER_BLOCK];
-};
-
 /* Does not move. */
 struct memtable {
     const strata_allocator *allocator;
@@ -44,11 +35,11 @@ struct memtable {
     bool grows;              /* The last row was of a new key: a guess at what the next will be. */
     _Atomic uint64_t charge; /* Sum of row_charge, and what commits are charged. */
     _Atomic uint64_t rows;
-    _Atomic(struct memtable_commits *) commits;
-    struct commit_index commit_index; /* The same by branch. */
-    uint64_t first_version;           /* Holds versions [first_version, last_version]; */
-    _Atomic uint64_t last_version;    /* none while last_version < first_version. */
-    _Atomic size_t memory;            /* Bytes taken from the allocator. */
+    struct commit_index commits;
+    int64_t last_time_us;          /* Of the last commit. The writer's. */
+    uint64_t first_version;        /* Holds versions [first_version, last_version]; */
+    _Atomic uint64_t last_version; /* none while last_version < first_version. */
+    _Atomic size_t memory;         /* Bytes taken from the allocator. */
     _Atomic uint32_t references;
 };
 
@@ -93,7 +84,8 @@ void memtable_insert(struct memtable *memtable, const struct row *row);
 /* Nothing will be inserted any more: gives back what was reserved. */
 void memtable_freeze(struct memtable *memtable);
 
-/* What a commit is charged, without its message, and a node of their index. */
+/* What a commit is charged, without its message: no less than one by itself takes, though most take
+ * far less. And a node of their index. */
 enum { COMMIT_CHARGE = 64, COMMIT_NODE_CHARGE = 128 };
 
 /* Copies the commit; it is the newest. Moves last_version. */

@@ -75,6 +75,7 @@ MEANINGS = {
     31: "the log of a branch loses the commits that a jump passes",
     35: "whoever waited for a sync that failed syncs once more",
     36: "a sync is said to cover what was appended while it ran",
+    41: "commits of one branch are taken to have versions without gaps",
 }
 
 

@@ -495,7 +495,7 @@ static void refused_memory_is_a_status(void **state)
     test_heap_assert_empty(&counted);
 }
 
-static void commits_are_listed_newest_block_first(void **state)
+static void commits_are_charged_and_kept(void **state)
 {
     (void)state;
     struct memtable *memtable = new_memtable(&heap);
@@ -514,22 +514,18 @@ static void commits_are_listed_newest_block_first(void **state)
         assert_int_equal(memtable_reserve(memtable, 0, 0, commit.message.length), STRATA_OK);
         memtable_add_commit(memtable, &commit);
         assert_true(memtable->last_version == version);
-        charge += 64 + commit.message.length;
+        assert_true(memtable->last_time_us == commit.time_us);
+        charge += COMMIT_CHARGE + commit.message.length;
     }
     assert_true(memtable->charge == charge);
-
-    uint64_t expected = COMMITS;
-    const struct memtable_commits *block = memtable->commits;
-    for (; block != NULL; block = block->older) {
-        for (uint32_t i = block->count; i > 0; i--, expected--) {
-            const struct memtable_commit *commit = &block->entries[i - 1];
-            assert_true(commit->version == expected);
-            assert_true(commit->time_us == (int64_t)expected * 10);
-            assert_true(commit->branch == expected % 4);
-            assert_int_equal(commit->message.length, expected % 3 == 0 ? 4 : 0);
-        }
+    for (uint64_t version = 1; version <= COMMITS; version++) {
+        struct memtable_commit commit;
+        assert_true(
+            commit_index_find(&memtable->commits, version % 4, version, INT64_MAX, &commit));
+        assert_true(commit.version == version && commit.rows == version);
+        assert_true(commit.time_us == (int64_t)version * 10);
+        assert_int_equal(commit.message.length, version % 3 == 0 ? 4 : 0);
     }
-    assert_true(expected == 0);
     memtable_drop(memtable);
 }
 
@@ -710,7 +706,7 @@ int main(void)
         cmocka_unit_test(freezing_gives_back_what_was_reserved),
         cmocka_unit_test(rows_take_what_they_are_charged),
         cmocka_unit_test(refused_memory_is_a_status),
-        cmocka_unit_test(commits_are_listed_newest_block_first),
+        cmocka_unit_test(commits_are_charged_and_kept),
         cmocka_unit_test(memtable_lives_until_its_last_reference_goes),
         cmocka_unit_test(readers_see_every_commit_whole_while_one_writes),
     };
