@@ -211,23 +211,39 @@ static inline const uint8_t *frame_read_varint_checked(const uint8_t *at, uint64
     return at + (unsigned)__builtin_ctz(stops) / 8 + 1;
 }
 
-/* The row at `at`, of a frame with heads. */
-static inline void frame_row_checked(const struct frame *frame, const uint8_t *at,
-                                     struct frame_row *out)
+/* The lengths of the row at `at`, of a frame with heads; returns what is behind them, */
+static inline const uint8_t *frame_lengths_checked(const uint8_t *at, uint64_t *suffix_out,
+                                                   uint64_t *value_out)
 {
-    uint64_t suffix_length = at[1], value_length = at[2], from_delta, time_delta, to_delta;
-    const uint8_t flags = at[0];
-    assert(frame->heads != NULL);
-    if (suffix_length < 0x80 && value_length < 0x80) {
-        at += 3;
-    } else {
-        at = frame_read_varint_checked(at + 1, &suffix_length);
-        at = frame_read_varint_checked(at, &value_length);
-    }
+    *suffix_out = at[1];
+    *value_out = at[2];
+    if (at[1] < 0x80 && at[2] < 0x80)
+        return at + 3;
+    at = frame_read_varint_checked(at + 1, suffix_out);
+    return frame_read_varint_checked(at, value_out);
+}
+
+/* and there are the numbers that every row has. */
+static inline const uint8_t *frame_numbers_checked(const struct frame *frame, const uint8_t *at,
+                                                   struct frame_row *out)
+{
+    uint64_t from_delta, time_delta;
     at = frame_read_varint_checked(at, &from_delta);
     at = frame_read_varint_checked(at, &time_delta);
     out->from = frame->base_from + from_delta;
     out->time_us = (int64_t)((uint64_t)frame->base_time + time_delta);
+    return at;
+}
+
+/* The row at `at`, of a frame with heads. */
+static inline void frame_row_checked(const struct frame *frame, const uint8_t *at,
+                                     struct frame_row *out)
+{
+    uint64_t suffix_length, value_length, to_delta;
+    const uint8_t flags = at[0];
+    assert(frame->heads != NULL);
+    at = frame_lengths_checked(at, &suffix_length, &value_length);
+    at = frame_numbers_checked(frame, at, out);
     out->to = 0;
     out->expires_us = 0;
     out->kind = flags & FRAME_ROW_KIND;
@@ -246,14 +262,9 @@ static inline void frame_row_checked(const struct frame *frame, const uint8_t *a
 /* Its `from` alone. */
 static inline uint64_t frame_row_from_checked(const struct frame *frame, const uint8_t *at)
 {
-    uint64_t length, from_delta;
+    uint64_t suffix_length, value_length, from_delta;
     assert(frame->heads != NULL);
-    if (at[1] < 0x80 && at[2] < 0x80) {
-        at += 3;
-    } else {
-        at = frame_read_varint_checked(at + 1, &length);
-        at = frame_read_varint_checked(at, &length);
-    }
+    at = frame_lengths_checked(at, &suffix_length, &value_length);
     (void)frame_read_varint_checked(at, &from_delta);
     return frame->base_from + from_delta;
 }
@@ -263,18 +274,10 @@ static inline uint64_t frame_row_from_checked(const struct frame *frame, const u
 static inline void frame_put_checked(const struct frame *frame, const uint8_t *at,
                                      struct frame_row *out)
 {
-    uint64_t suffix_length = at[1], value_length = at[2], from_delta, time_delta;
+    uint64_t suffix_length, value_length;
     assert(frame->heads != NULL && at[0] == ROW_PUT);
-    if (suffix_length < 0x80 && value_length < 0x80) {
-        at += 3;
-    } else {
-        at = frame_read_varint_checked(at + 1, &suffix_length);
-        at = frame_read_varint_checked(at, &value_length);
-    }
-    at = frame_read_varint_checked(at, &from_delta);
-    at = frame_read_varint_checked(at, &time_delta);
-    out->from = frame->base_from + from_delta;
-    out->time_us = (int64_t)((uint64_t)frame->base_time + time_delta);
+    at = frame_lengths_checked(at, &suffix_length, &value_length);
+    at = frame_numbers_checked(frame, at, out);
     out->suffix = bytes_of(at, (size_t)suffix_length);
     out->value = bytes_of(at + suffix_length, (size_t)value_length);
 }

@@ -175,8 +175,8 @@ bool part_source_gallop(struct part_source *self, uint64_t cap, struct row *out)
 
 enum { PART_ROWS_MAX = 32 };
 
-/* Rows of one leaf, one behind another. All are puts that neither end nor expire; their keys begin
- * with the prefix of the leaf. */
+/* Rows of one leaf, one behind another. All are puts that never expire, and that whoever asked sees; their
+ * keys begin with the prefix of the leaf. */
 struct part_rows {
     struct cached_frame *leaf; /* Pinned by the source, until that moves. */
     uint32_t count;
@@ -192,7 +192,8 @@ struct part_rows {
 };
 
 /* As many gallops as there can be, up to `most` <= PART_ROWS_MAX, in a large cache: over rows of that
- * kind, with `from` in [floor, cap]. Of its own row only what a gallop sets is set. */
+ * kind, with `from` in [floor, cap] and no end at or before the cap. Of its own row only what a gallop
+ * sets is set. */
 void part_source_gallop_rows(struct part_source *self, uint64_t floor, uint64_t cap, uint32_t most,
                              struct part_rows *out);
 

@@ -108,8 +108,8 @@ STRATA_CHECKED strata_status scan_seek(struct scan *scan, struct bytes key, bool
 STRATA_CHECKED strata_status scan_next(struct scan *scan);
 
 /* To the last of the rows behind the one that it shows, as many as one source gives in one go, up to
- * `most` <= PART_ROWS_MAX; none: it is where it was, and scan_next goes on. All are live but for the
- * time. `row` of the scan then says nothing. */
+ * `most` <= PART_ROWS_MAX; none: it is where it was, and scan_next goes on. All are puts
+ * that never expire. `row` of the scan then says nothing. */
 void scan_next_rows(struct scan *scan, uint32_t most, struct part_rows *out);
 
 /* Lets go of all that it reads, and keeps its memory for the next open. */

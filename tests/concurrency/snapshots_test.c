@@ -290,6 +290,11 @@ static void run_all(const strata_open_options *options, const char *path)
     print_message("%llu snapshots, %llu forks\n", (unsigned long long)shared.snapshots,
                   (unsigned long long)shared.forks);
     assert_true(shared.snapshots > 0 && shared.forks > 0);
+    strata_metric peak;
+    assert_int_equal(strata_metric_find(shared.db, "memory.peak_bytes", &peak), STRATA_OK);
+    /* In memory the data count, too; a small budget may be exceeded for a moment. */
+    if (strcmp(path, ":memory:") != 0)
+        assert_true(peak.value <= 2 * (double)options->memory_budget_bytes);
     assert_int_equal(strata_check(shared.db, NULL, NULL, NULL), STRATA_OK);
     assert_int_equal(strata_close(shared.db), STRATA_OK);
 }

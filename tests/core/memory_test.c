@@ -179,16 +179,21 @@ static void *allocate_and_release(void *context)
     return NULL;
 }
 
+static void run_threads(void *(*body)(void *), struct memory *memory)
+{
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, body, memory), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
 static void counts_hold_with_many_threads(void **state)
 {
     (void)state;
     struct memory memory;
     memory_init(&memory, NULL);
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, allocate_and_release, &memory), 0);
-    for (size_t i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    run_threads(allocate_and_release, &memory);
     assert_int_equal(memory.live_bytes, 0);
     assert_in_range(memory.peak_bytes, BLOCK_SIZE, THREADS * BLOCK_SIZE);
 }
@@ -285,11 +290,7 @@ static void keeping_never_raises_the_peak(void **state)
     struct memory memory;
     memory_init(&memory, &base);
     memory_keep(&memory, KEPT_SIZE);
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, churn_memory, &memory), 0);
-    for (size_t i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    run_threads(churn_memory, &memory);
     assert_int_equal(memory.live_bytes, 0);
     assert_true(counted.bytes == memory.kept_bytes);
     assert_true(memory.kept_bytes <= memory.peak_bytes);
